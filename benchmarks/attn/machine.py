@@ -1,0 +1,143 @@
+"""The machine under the benchmark: its name, caches, memory, and the rates that bound any kernel on it."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from attn.clock import clock_for, quantiles
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a row of results has to say about where it was made."""
+
+    device: str
+    threads: int
+    torch_version: str
+    python_version: str
+    driver: str
+    commit: str
+    matmul_flop_per_s: dict[torch.dtype, float]
+
+    def describe(self) -> str:
+        """Two lines for the head of a report."""
+        rates = ", ".join(
+            f"{rate / 1e9:,.0f} GFLOP/s {str(dtype).removeprefix('torch.')}"
+            for dtype, rate in self.matmul_flop_per_s.items()
+        )
+        return (
+            f"{self.device}; {self.threads} threads; torch {self.torch_version}; Python {self.python_version}; "
+            f"commit {self.commit}\nmatrix product, measured in this run: {rates}"
+        )
+
+
+def survey(device: torch.device, dtypes: set[torch.dtype]) -> Machine:
+    """Name the machine and measure its matrix products."""
+    return Machine(
+        device=device_name(device),
+        threads=torch.get_num_threads(),
+        torch_version=torch.__version__,
+        python_version=platform.python_version(),
+        driver=_first_line("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"),
+        commit=_first_line("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"),
+        matmul_flop_per_s={dtype: matmul_rate(device, dtype) for dtype in sorted(dtypes, key=str)},
+    )
+
+
+def large_copy(device: torch.device) -> tuple[Callable[[], object], int]:
+    """A copy too large for any cache, and the bytes that it reads and writes."""
+    count = max(2**26, 4 * cache_bytes(device)) // 4
+    source = torch.ones(count, device=device)
+    target = torch.ones_like(source)
+    return lambda: target.copy_(source), 2 * 4 * count
+
+
+def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations per second of a square matrix product."""
+    size = 8192 if device.type == "cuda" else 1024
+    left = torch.ones(size, size, device=device, dtype=dtype)
+    clock = clock_for(device)
+    times = [clock(lambda: left @ left) for _ in range(12)]
+    return 2 * size**3 / (quantiles(times[2:])[0] / 1e3)
+
+
+def cache_bytes(device: torch.device) -> int:
+    """Size of the last-level cache."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).L2_cache_size)
+    sizes = [path.read_text().strip() for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")]
+    return max((int(size.rstrip("K")) * 1024 for size in sizes if size.endswith("K")), default=32 * 2**20)
+
+
+def device_name(device: torch.device) -> str:
+    """Model name of the GPU or the processor."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    info = Path("/proc/cpuinfo")
+    text = info.read_text() if info.exists() else ""
+    model = re.search(r"model name\s*:\s*(.+)", text)
+    extensions = [name for name in ("avx2", "avx512f") if re.search(rf"\b{name}\b", text)]
+    return f"{model[1] if model else platform.processor() or platform.machine()} ({', '.join(extensions) or 'no AVX'})"
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that could be allocated now."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    match = re.search(r"MemAvailable:\s*(\d+) kB", _read("/proc/meminfo"))
+    return int(match[1]) * 1024 if match else 8 * 2**30
+
+
+def peak_memory(device: torch.device, call: Callable[[], object]) -> int | None:
+    """Bytes a call needs at most beyond what was there before it, its results included; None where unmeasurable.
+
+    On a GPU the allocator counts them. On Linux it is the growth of the resident set, after free memory was returned
+    to the system, so that scratch space outside PyTorch's allocator counts too.
+    """
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        call()
+        torch.cuda.synchronize(device)
+        return torch.cuda.max_memory_allocated(device) - before
+    if sys.platform != "linux":
+        return None
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
+    except OSError:
+        return None
+    before = _status("VmRSS")
+    call()
+    return max(0, _status("VmHWM") - before)
+
+
+def _status(field: str) -> int:
+    match = re.search(rf"{field}:\s*(\d+) kB", _read("/proc/self/status"))
+    return int(match[1]) * 1024 if match else 0
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text() if Path(path).exists() else ""
+
+
+def _first_line(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.partition("\n")[0].strip()

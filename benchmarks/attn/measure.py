@@ -1,0 +1,150 @@
+"""Runs the contenders of a case: checks each, then times them in turns, so that their ratios come from one run."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from attn.cases import Case, Direction
+from attn.clock import clock_for, quantiles
+from attn.contenders import Attend, Contender, torch_layer
+from attn.inputs import Inputs, make_inputs
+from attn.machine import Machine, cache_bytes, large_copy, peak_memory
+from attn.truth import check, check_layer
+
+Call = Callable[[], object]
+
+MOST_SETS = 128
+WARM_UP = 3
+
+
+@dataclass(frozen=True)
+class Result:
+    """One contender in one direction of one case; times in milliseconds."""
+
+    case: Case
+    direction: Direction
+    contender: Contender
+    reason: str = ""  # why it did not run; then the rest means nothing
+    p20: float = math.nan
+    p50: float = math.nan
+    p80: float = math.nan
+    rounds: int = 0
+    peak_bytes: int | None = None
+    error: float | None = None
+    copy_bytes_per_s: float = math.nan  # the median of copies that took turns with the contenders
+
+    @property
+    def of_copy(self) -> float:
+        """Fraction of the copy bandwidth: the bytes that must move, over the time taken."""
+        return self.case.min_bytes(self.direction) / (self.p50 / 1e3) / self.copy_bytes_per_s
+
+    def roofline_ms(self, machine: Machine) -> float:
+        """The least time on this machine: its copy bandwidth for the bytes, its matrix products for the operations."""
+        moving = self.case.min_bytes(self.direction) / self.copy_bytes_per_s
+        working = self.case.flop(self.direction) / machine.matmul_flop_per_s[self.case.dtype]
+        return 1e3 * max(moving, working)
+
+
+def measure(
+    case: Case, direction: Direction, entrants: Sequence[Contender], device: torch.device, budget_s: float
+) -> list[Result]:
+    """Check and time the entrants; one that cannot run, or is wrong, gives its reason instead of a time."""
+    footprint = case.min_bytes("both") // 3
+    count = max(1, min(MOST_SETS, math.ceil(4 * cache_bytes(device) / footprint)))
+    sets = [make_inputs(case, device, seed) for seed in range(count)]
+    refused: list[Result] = []
+    ready: list[tuple[Contender, list[Call], Result]] = []
+    for contender in entrants:
+        reason = contender.refuse(case, device, direction)
+        if reason is None:
+            try:
+                attend = contender.build(case, device)
+                error = _error(contender, attend, case, sets[0], direction)
+                calls = [_call(contender, attend, inputs, direction) for inputs in sets]
+                if case.graph:
+                    calls = [_graphed(call) for call in calls]
+                for call in calls[:WARM_UP]:
+                    call()
+                peak = None if case.graph else peak_memory(device, calls[0])
+                ready.append((contender, calls, Result(case, direction, contender, peak_bytes=peak, error=error)))
+                continue
+            except (ArithmeticError, NotImplementedError, RuntimeError) as failure:
+                reason = f"{type(failure).__name__}: {str(failure).strip().partition(chr(10))[0][:200]}"
+        refused.append(Result(case, direction, contender, reason=reason))
+    copy, copied = large_copy(device)
+    *times, copies = _take_turns([*(calls for _, calls, _ in ready), [copy]], device, budget_s)
+    bandwidth = copied / (quantiles(copies)[1] / 1e3)
+    timed = []
+    for (_, _, result), taken in zip(ready, times, strict=True):
+        p20, p50, p80 = quantiles(taken)
+        timed.append(replace(result, p20=p20, p50=p50, p80=p80, rounds=len(taken)))
+    return [replace(result, copy_bytes_per_s=bandwidth) for result in timed + refused]
+
+
+def _take_turns(calls: list[list[Call]], device: torch.device, budget_s: float) -> list[list[float]]:
+    """Rounds in which each contender runs once, on the next inputs, until the budget is used: at least three."""
+    clock = clock_for(device)
+    turns = [itertools.cycle(own) for own in calls]
+    times: list[list[float]] = [[] for _ in calls]
+    start = time.perf_counter()
+    for done in range(200):
+        if done >= 3 and time.perf_counter() - start > budget_s:
+            break
+        for turn, taken in zip(turns, times, strict=True):
+            taken.append(clock(next(turn)))
+    return times
+
+
+def _call(contender: Contender, attend: Attend, inputs: Inputs, direction: Direction) -> Call:
+    dout = _dout(contender, inputs)
+    leaves = _leaves(contender, inputs)
+    if direction == "forward":
+        return lambda: _forward(attend, inputs)
+    if direction == "both":
+        return lambda: torch.autograd.grad(attend(inputs), leaves, dout)
+    out = attend(inputs)
+    return lambda: torch.autograd.grad(out, leaves, dout, retain_graph=True)
+
+
+def _forward(attend: Attend, inputs: Inputs) -> Tensor:
+    with torch.no_grad():
+        return attend(inputs)
+
+
+def _leaves(contender: Contender, inputs: Inputs) -> tuple[Tensor, ...]:
+    return (inputs.tokens,) if contender.layer else (inputs.q, inputs.k, inputs.v)
+
+
+def _dout(contender: Contender, inputs: Inputs) -> Tensor:
+    return inputs.dout.transpose(1, 2).flatten(2) if contender.layer else inputs.dout
+
+
+def _graphed(call: Call) -> Call:
+    """The call captured as a CUDA graph, which replays without the host."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            call()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        call()
+    return graph.replay
+
+
+def _error(contender: Contender, attend: Attend, case: Case, inputs: Inputs, direction: Direction) -> float:
+    """The error of the output, and of the gradients where they are timed, against float64."""
+    out, grads = _forward(attend, inputs), None
+    if direction != "forward":
+        grads = torch.autograd.grad(attend(inputs), _leaves(contender, inputs), _dout(contender, inputs))
+    if contender.layer:
+        return check_layer(case, inputs, torch_layer(case, out.device), out, grads[0] if grads else None)
+    return check(case, inputs, out, grads, masked=contender.masked)

@@ -1,0 +1,92 @@
+"""Measures the attention of clear_kernels against what one could use in its place, on a CPU or a GPU.
+
+    python benchmarks/attn_bench.py                             the default cases of the device
+    python benchmarks/attn_bench.py --cases all --csv out.csv   every case, as CSV too
+    python benchmarks/attn_bench.py --plot scaling.png          a picture of the cost up to 24 hours of beats
+
+Every contender is checked against float64 dense masked attention first, forward and backward; one that is wrong is not
+timed. The contenders take turns on inputs that rotate, so their ratios come from one run. Masks are made outside of the
+timed calls, which favours those that need one.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from attn.cases import DIRECTIONS, Direction, select
+from attn.contenders import contenders
+from attn.machine import survey
+from attn.measure import Result, measure
+from attn.plot import draw_scaling
+from attn.report import ratios, table, write_csv
+
+DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--cases", default="default", help="names or groups (default, more, scaling, all), comma-separated"
+    )
+    parser.add_argument("--contenders", default="", help="names, comma-separated; all of them by default")
+    parser.add_argument(
+        "--directions", default="", help=f"of {', '.join(DIRECTIONS)}; backward alone is not timed on CPU"
+    )
+    parser.add_argument("--dtype", choices=DTYPES, help="instead of each case's own")
+    parser.add_argument("--threads", type=int, help="CPU threads; PyTorch's choice by default")
+    parser.add_argument("--budget", type=float, default=20, help="seconds of rounds for each table (default 20)")
+    parser.add_argument("--quick", action="store_true", help="a second for each table, and nothing that compiles")
+    parser.add_argument("--csv", type=Path, help="write all results to this file")
+    parser.add_argument("--plot", type=Path, help="measure the scaling cases too and draw them into this file")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print, and return 0; 1 if a contender gave a wrong result."""
+    options = parse(arguments)
+    device = torch.device(options.device)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    dtype = DTYPES[options.dtype] if options.dtype else None
+    scaling = select("scaling", device, dtype)
+    cases = select(options.cases, device, dtype)
+    cases += [case for case in scaling if options.plot and case not in cases]
+
+    everyone = contenders()
+    names = (
+        options.contenders.split(",")
+        if options.contenders
+        else [n for n in everyone if n != "flex" or not options.quick]
+    )
+    directions: list[Direction] = [d for d in DIRECTIONS if d in options.directions.split(",")]
+    directions = directions or [d for d in DIRECTIONS if d != "backward" or device.type == "cuda"]
+    if unknown := set(names) - set(everyone):
+        raise SystemExit(f"--contenders: unknown {', '.join(sorted(unknown))}; choose from {', '.join(everyone)}")
+
+    machine = survey(device, {case.dtype for case in cases})
+    print(machine.describe())
+    print("\n".join(f"  {name:10}{everyone[name].about}" for name in names), "\n")
+    results: list[Result] = []
+    for case in cases:
+        for direction in directions:
+            entrants = [everyone[name] for name in names]
+            if case in scaling:
+                entrants = [entrant for entrant in entrants if not entrant.layer and entrant.name != "flex"]
+            rows = measure(case, direction, entrants, device, 1 if options.quick else options.budget)
+            print(table(case, direction, rows, machine), flush=True)
+            results += rows
+    print(ratios(results, device))
+    if options.csv:
+        write_csv(options.csv, results, machine)
+    if options.plot:
+        draw_scaling(options.plot, [result for result in results if result.case in scaling], machine)
+    return int(any(result.reason.startswith("ArithmeticError") for result in results))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

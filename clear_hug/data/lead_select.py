@@ -1,0 +1,45 @@
+"""From the leads a recording has to the leads that are wanted, by name; limb leads derived where two are enough."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clear_hug.data.record import Record
+
+__all__ = ["select_leads"]
+
+# Einthoven (1912): III = II - I. Goldberger (1942): each augmented lead against the mean of the other two electrodes.
+_FROM_I_AND_II = {"III": (-1.0, 1.0), "aVR": (-0.5, -0.5), "aVL": (1.0, -0.5), "aVF": (-0.5, 1.0)}
+
+
+def select_leads(record: Record, leads: tuple[str, ...]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """The wanted leads as columns, in the wanted order.
+
+    Args:
+        record: any recording.
+        leads: standard lead names.
+
+    Returns:
+        float64 [n, leads] in mV, with NaN columns for leads that are neither there nor derivable from I and II, and
+        the notes that say which were derived or are missing.
+    """
+    signal = np.full((len(record.signal), len(leads)), np.nan)
+    place = {lead: index for index, lead in enumerate(record.leads)}
+    derived: list[str] = []
+    missing: list[str] = []
+    for column, lead in enumerate(leads):
+        if lead in place:
+            signal[:, column] = record.signal[:, place[lead]]
+        elif lead in _FROM_I_AND_II and "I" in place and "II" in place:
+            of_i, of_ii = _FROM_I_AND_II[lead]
+            signal[:, column] = of_i * record.signal[:, place["I"]] + of_ii * record.signal[:, place["II"]]
+            derived.append(lead)
+        else:
+            missing.append(lead)
+    notes = []
+    if derived:
+        notes.append(f"{' '.join(derived)} derived from I and II")
+    if missing:
+        notes.append(f"{' '.join(missing)} missing")
+    return signal, tuple(notes)

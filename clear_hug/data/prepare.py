@@ -1,0 +1,152 @@
+"""From a data set to a store: read, find beats, cut tokens, write; in parallel, resumable, no record lost."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+
+from clear_hug.data.row import RecordReader, prepare_file
+from clear_hug.data.settings import PrepareSettings
+from clear_hug.data.source import Source
+from clear_hug.data.store import BeatStore
+from clear_hug.data.store_format import VERSION, StoreError
+from clear_hug.data.store_writer import BeatStoreWriter, describe_difference, write_chunk
+from clear_hug.data.wfdb_reader import read_wfdb
+
+__all__ = ["PrepareResult", "prepare"]
+
+_PACKAGES = ("clear-hug", "numpy", "scipy", "wfdb")
+
+
+@dataclass(frozen=True)
+class PrepareResult:
+    """What a run did.
+
+    Attributes:
+        store: the finished store.
+        made: records prepared by this run; the others were there from an earlier, interrupted one.
+        elapsed: wall-clock time of this run, s.
+        already_complete: True when the store was there with the same settings and nothing was done.
+    """
+
+    store: BeatStore
+    made: int
+    elapsed: float
+    already_complete: bool = False
+
+
+def prepare(
+    source: Source,
+    out: str | Path,
+    settings: PrepareSettings | None = None,
+    *,
+    workers: int = 1,
+    overwrite: bool = False,
+    read: RecordReader = read_wfdb,
+    on_chunk: Callable[[int, int], None] | None = None,
+) -> PrepareResult:
+    """Prepare a data set.
+
+    Killed at any moment and run again, it goes on where it was and gives the identical store. With joblib's
+    `parallel_config`, the same call runs on any of its backends.
+
+    Args:
+        source: records, labels and splits.
+        out: folder of the store; `out.partial` is used on the way.
+        settings: None for the defaults.
+        workers: processes; -1 for one per core.
+        overwrite: make the store anew, even if there is one, finished or with other settings.
+        read: reader of one record from its path.
+        on_chunk: called with (records done, of them flagged) after every chunk.
+
+    Raises:
+        StoreError: `out` holds a store with other settings and `overwrite` is False, or something that is no store.
+    """
+    settings = settings or PrepareSettings()
+    out = Path(out)
+    begin = time.perf_counter()
+    identity = {"format_version": VERSION, "settings": settings.to_dict(), "source": source.identity()}
+    if _complete_already(out, identity, overwrite):
+        return PrepareResult(BeatStore.open(out), 0, time.perf_counter() - begin, already_complete=True)
+    writer = BeatStoreWriter(out, identity, source, (len(settings.leads), settings.slots, settings.samples))
+    missing = writer.start(restart=overwrite)
+    made = sum(len(rows) for rows in missing)
+    done, flagged = len(source.names) - made, 0
+    if on_chunk is not None:
+        on_chunk(done, flagged)
+    for count, bad in _run_chunks(writer.partial, missing, source, settings, read, workers):
+        done, flagged = done + count, flagged + bad
+        if on_chunk is not None:
+            on_chunk(done, flagged)
+    writer.finish({**settings.to_dict(), "source": _about_source(source), "packages": _versions()})
+    return PrepareResult(BeatStore.open(out), made, time.perf_counter() - begin)
+
+
+def prepare_chunk(
+    partial: Path, rows: range, paths: list[Path], settings: PrepareSettings, read: RecordReader
+) -> tuple[int, int]:
+    """Prepare consecutive records and write them; the unit of work of one process. Returns records and flagged ones."""
+    prepared = [prepare_file(path, settings, read) for path in paths]
+    write_chunk(partial, rows, prepared)
+    return len(prepared), sum(bool(row.flag) for row in prepared)
+
+
+def _run_chunks(
+    partial: Path, chunks: list[range], source: Source, settings: PrepareSettings, read: RecordReader, workers: int
+) -> Iterator[tuple[int, int]]:
+    jobs = (
+        joblib.delayed(prepare_chunk)(partial, rows, [source.root / source.paths[row] for row in rows], settings, read)
+        for rows in chunks
+    )
+    if not chunks:
+        return iter(())
+    results: Iterator[tuple[int, int]] = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(jobs)
+    return results
+
+
+def _complete_already(out: Path, identity: dict[str, Any], overwrite: bool) -> bool:
+    """True for a store made with the same settings; raises for anything else in the way that must not be replaced."""
+    if not out.exists():
+        return False
+    if not out.is_dir():
+        raise StoreError(f"{out} is a file; --out must be a new folder")
+    if not any(out.iterdir()):
+        out.rmdir()
+        return False
+    try:
+        there = BeatStore.open(out).manifest["identity"]
+    except StoreError as error:
+        if not overwrite:
+            raise StoreError(f"{out} is in the way: {error}") from error
+        if not (out / "manifest.json").is_file():
+            raise StoreError(
+                f"{out} is a folder of something else and is not overwritten; name another --out"
+            ) from error
+        return False
+    if overwrite:
+        return False
+    difference = describe_difference(there, identity)
+    if difference:
+        raise StoreError(f"{out} is a store with other settings ({difference}); name another --out, or use --overwrite")
+    return True
+
+
+def _about_source(source: Source) -> dict[str, Any]:
+    return {"kind": source.kind, "root": str(source.root), **source.options}
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed as a package"
+    return found

@@ -1,0 +1,144 @@
+"""Which leads of a recording can be used, and what to say about the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["LeadQuality", "QualityLimits", "check_leads"]
+
+
+@dataclass(frozen=True)
+class QualityLimits:
+    """Thresholds of the quality checks.
+
+    Attributes:
+        flat_mv: a lead (or one beat of a lead) whose peak-to-peak voltage stays below this, in mV, is flat. Even low
+            voltage QRS complexes are above 0.05 mV, and common recorders resolve 0.001 to 0.005 mV.
+        gap_s: runs of missing samples up to this long, in s, are interpolated; a lead with a longer one is left out.
+        clipped_fraction: share of samples, in runs of three or more, at a lead's own extreme value from which the lead
+            is called clipped.
+        implausible_mv: a lead whose 1st to 99th percentile spans more than this, in mV, is left out: no ECG does, so
+            its unit or gain must be wrong.
+        einthoven_fraction: I + III may differ from II by this share of the larger (root mean squares, offsets
+            removed); beyond it the gains or the names of the limb leads must be wrong.
+        shortest_s: recordings shorter than this, in s, are not used.
+    """
+
+    flat_mv: float = 0.02
+    gap_s: float = 0.1
+    clipped_fraction: float = 0.01
+    implausible_mv: float = 50.0
+    einthoven_fraction: float = 0.5
+    shortest_s: float = 1.0
+
+
+@dataclass(frozen=True)
+class LeadQuality:
+    """What the checks found.
+
+    Attributes:
+        signal: float64 [n, leads], mV, finite; zero in the leads that are left out.
+        valid: bool [leads], False for missing, flat, gappy or implausible leads.
+        notes: remarks, in the order of the checks.
+    """
+
+    signal: NDArray[np.float64]
+    valid: NDArray[np.bool_]
+    notes: tuple[str, ...]
+
+
+def check_leads(
+    signal: NDArray[np.floating], leads: tuple[str, ...], fs: float, limits: QualityLimits | None = None
+) -> LeadQuality:
+    """Interpolate short gaps, leave out bad leads, and say so.
+
+    Args:
+        signal: [n, leads], mV; NaN or infinite where a sample is missing, a whole column for a missing lead.
+        leads: names of the columns.
+        fs: rate, Hz.
+        limits: thresholds; None for the defaults.
+
+    Returns:
+        A finite signal, the leads that can be used, and the notes.
+    """
+    limits = limits or QualityLimits()
+    rows = np.array(signal.T, dtype=np.float64, order="C")  # [leads, n], a copy
+    absent: NDArray[np.bool_] = np.logical_not(
+        np.isfinite(rows).any(axis=1)
+    )  # [leads]; the note about these comes from whoever left them empty
+    bridged, gappy = _bridge_gaps(rows, max(1, int(limits.gap_s * fs)), absent)
+    rows[absent | gappy] = 0.0
+    low, high = rows.min(axis=1), rows.max(axis=1)
+    present = ~(absent | gappy)
+    flat = present & (high - low < limits.flat_mv)
+    implausible = present & (
+        _percentile_span(rows, present & (high - low > limits.implausible_mv)) > limits.implausible_mv
+    )
+    clipped = present & ~flat & ~implausible & (_clipped_fraction(rows, low, high) > limits.clipped_fraction)
+    valid = present & ~flat & ~implausible
+    notes = [
+        _note(leads, bridged & ~gappy, "short gaps interpolated"),
+        _note(leads, gappy, f"gaps longer than {limits.gap_s:g} s, left out"),
+        _note(leads, flat, "flat"),
+        _note(leads, implausible, f"range above {limits.implausible_mv:g} mV, left out (wrong unit or gain?)"),
+        _note(leads, clipped, "clipped"),
+        _einthoven(rows, leads, valid, limits.einthoven_fraction),
+    ]
+    rows[~valid] = 0.0
+    return LeadQuality(np.ascontiguousarray(rows.T), valid, tuple(note for note in notes if note))
+
+
+def _note(leads: tuple[str, ...], which: NDArray[np.bool_], what: str) -> str:
+    names = " ".join(lead for lead, yes in zip(leads, which, strict=True) if yes)
+    return f"{names} {what}" if names else ""
+
+
+def _bridge_gaps(
+    rows: NDArray[np.float64], longest: int, absent: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Interpolate missing samples in place; True for leads that had some, and for leads with too long a gap."""
+    missing = ~np.isfinite(rows)  # [leads, n]
+    bridged = missing.any(axis=1) & ~absent
+    gappy = np.zeros(len(rows), dtype=bool)
+    grid = np.arange(rows.shape[1])
+    for lead in np.flatnonzero(bridged):
+        edges = np.diff(np.r_[False, missing[lead], False].astype(np.int8))
+        gappy[lead] = (np.flatnonzero(edges == -1) - np.flatnonzero(edges == 1)).max() > longest
+        known = ~missing[lead]
+        rows[lead, ~known] = np.interp(grid[~known], grid[known], rows[lead, known])
+    return bridged, gappy
+
+
+def _percentile_span(rows: NDArray[np.float64], which: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """1st to 99th percentile, mV, of the leads asked for; 0 for the others."""
+    span = np.zeros(len(rows))
+    if which.any():
+        low, high = np.percentile(rows[which], (1, 99), axis=1)
+        span[which] = high - low
+    return span
+
+
+def _clipped_fraction(
+    rows: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    at_limit = (rows == low[:, None]) | (rows == high[:, None])  # [leads, n]
+    if rows.shape[1] < 3:
+        return np.zeros(len(rows))
+    inside = at_limit[:, :-2] & at_limit[:, 1:-1] & at_limit[:, 2:]
+    return inside.mean(axis=1)
+
+
+def _einthoven(rows: NDArray[np.float64], leads: tuple[str, ...], valid: NDArray[np.bool_], fraction: float) -> str:
+    if not {"I", "II", "III"} <= set(leads):
+        return ""
+    limb = [leads.index(lead) for lead in ("I", "II", "III")]
+    if not valid[limb].all():
+        return ""
+    one, two, three = (rows[index] - rows[index].mean() for index in limb)
+    error, size = np.std(one + three - two), max(np.std(two), np.std(one + three))
+    if error <= fraction * size:
+        return ""
+    return f"I + III differs from II by {100 * error / size:.0f} % (wrong gains or lead names?)"

@@ -1,0 +1,122 @@
+"""What `prepare` is asked to do with each recording."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from clear_hug.data.beat_settings import BeatSettings
+from clear_hug.data.beats import LOWEST_FS
+from clear_hug.data.quality import QualityLimits
+from clear_hug.data.tokenizers import tokenizer_named
+from clear_hug.leads import STANDARD_LEADS, canonical_leads
+
+__all__ = ["PrepareSettings"]
+
+
+@dataclass(frozen=True)
+class PrepareSettings:
+    """Settings of the preparation; all of them are written into the store's manifest.
+
+    Attributes:
+        tokenizer: "beats", or "official" for the published one.
+        fs: rate of the tokens, Hz; None for the tokenizer's own (100).
+        beats: T, slots per lead; None for the tokenizer's own (30; official 15). The default of 30 loses no beat of a
+            10 s recording up to 180 bpm.
+        beat_samples: S, samples per token; None for the tokenizer's own (150; official 96). The default of 150 holds a
+            whole beat down to 40 bpm.
+        leads: standard lead names, in the order of the tokens.
+        quality: thresholds of the quality checks.
+        detector: settings of the beat detector.
+
+    Raises:
+        ValueError: an unknown tokenizer or lead, a repeated lead, sizes below 1, a rate below 50 Hz, or sizes that the
+            official tokenizer does not have.
+    """
+
+    tokenizer: str = "beats"
+    fs: float | None = None
+    beats: int | None = None
+    beat_samples: int | None = None
+    leads: tuple[str, ...] = STANDARD_LEADS
+    quality: QualityLimits = field(default_factory=QualityLimits)
+    detector: BeatSettings = field(default_factory=BeatSettings)
+
+    def __post_init__(self) -> None:
+        defaults = tokenizer_named(self.tokenizer).defaults
+        for name, value in defaults.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+        object.__setattr__(self, "leads", canonical_leads(self.leads))
+        if not self.leads:
+            raise ValueError("no leads are asked for; name at least one, for example --leads I,II,V1")
+        if not (math.isfinite(self.rate) and self.rate >= LOWEST_FS):
+            raise ValueError(f"tokens at {self.fs} Hz are too coarse for a heartbeat; ask for {LOWEST_FS:g} Hz or more")
+        if self.slots < 1 or self.samples < 2:
+            raise ValueError(f"beats={self.beats} and beat_samples={self.beat_samples} must be at least 1 and 2")
+        tokenizer_named(self.tokenizer).check(self.rate, self.slots, self.samples, self.leads)
+
+    @property
+    def rate(self) -> float:
+        """`fs`, filled in, Hz."""
+        return float(self.fs or 0.0)
+
+    @property
+    def slots(self) -> int:
+        """`beats`, filled in."""
+        return int(self.beats or 0)
+
+    @property
+    def samples(self) -> int:
+        """`beat_samples`, filled in."""
+        return int(self.beat_samples or 0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings as JSON values, with the name and version of the detector that the tokenizer uses."""
+        return {
+            "fs": self.rate,
+            "leads": list(self.leads),
+            "beats": self.slots,
+            "beat_samples": self.samples,
+            "tokenizer": self.tokenizer,
+            "detector": tokenizer_named(self.tokenizer).detector,
+            "detector_settings": _jsonable(asdict(self.detector)),
+            "quality": _jsonable(asdict(self.quality)),
+        }
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> PrepareSettings:
+        """The settings that `to_dict` wrote, e.g. from the manifest of a store or of a checkpoint.
+
+        Raises:
+            ValueError: a value is missing, of the wrong type, or was written for another version of the detector.
+        """
+        try:
+            settings = cls(
+                tokenizer=saved["tokenizer"],
+                fs=saved["fs"],
+                beats=saved["beats"],
+                beat_samples=saved["beat_samples"],
+                leads=tuple(saved["leads"]),
+                quality=QualityLimits(**saved["quality"]),
+                detector=BeatSettings(**_tuples(saved["detector_settings"])),
+            )
+            detector = saved["detector"]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"these are not the settings of a preparation ({error!r})") from error
+        if detector != settings.to_dict()["detector"]:
+            raise ValueError(
+                f"these settings are for the beat detector {detector!r}, this version has "
+                f"{settings.to_dict()['detector']!r}; prepare the records again, or use the version that wrote them"
+            )
+        return settings
+
+
+def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+
+
+def _jsonable(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}

@@ -1,0 +1,85 @@
+"""What a data set offers to the preparation: its recordings in order, their labels, and their splits."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Source", "SourceError", "TaskLabels", "seeded_split"]
+
+SPLIT_SHARES = (0.70, 0.15, 0.15)
+"""Train, validation and test, for data sets that come without a split."""
+
+
+class SourceError(ValueError):
+    """A data set whose folder or tables are not as expected; the message names file and remedy."""
+
+
+@dataclass(frozen=True, eq=False)
+class TaskLabels:
+    """One task: C class names, uint8 labels [R, C] of 0 and 1, and bool labelled [R] (False: left out)."""
+
+    classes: tuple[str, ...]
+    labels: NDArray[np.uint8]
+    labelled: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A data set of R recordings.
+
+    Attributes:
+        kind: its name, e.g. "ptbxl".
+        root: its folder.
+        names: record names, unique, in the data set's own order; labels belong to names, never to positions.
+        paths: of the recordings, relative to root, without suffix.
+        split: int8 [R], 0 train, 1 validation, 2 test, -1 unassigned.
+        tasks: labels by task name.
+        notes: remarks on each record from the data set's own tables.
+        options: how it was read (rate, label file …), for the manifest.
+    """
+
+    kind: str
+    root: Path
+    names: tuple[str, ...]
+    paths: tuple[str, ...]
+    split: NDArray[np.int8]
+    tasks: dict[str, TaskLabels] = field(default_factory=dict)
+    notes: tuple[tuple[str, ...], ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            raise SourceError(f"{self.root} has no records")
+        if len(set(self.names)) != len(self.names):
+            twin = Counter(self.names).most_common(1)[0][0]
+            raise SourceError(f"record name {twin!r} occurs twice in {self.root}; names must be unique")
+        if not self.notes:
+            object.__setattr__(self, "notes", ((),) * len(self.names))
+
+    def identity(self) -> dict[str, Any]:
+        """JSON values that tell this data set from another: kind, options, and hashes of records, labels, splits."""
+        digest = hashlib.sha256("\n".join((*self.names, *self.paths)).encode())
+        digest.update(np.ascontiguousarray(self.split).tobytes())
+        for name, task in sorted(self.tasks.items()):
+            digest.update("\n".join((name, *task.classes)).encode())
+            digest.update(np.ascontiguousarray(task.labels).tobytes() + np.ascontiguousarray(task.labelled).tobytes())
+        digest.update(repr(self.notes).encode())
+        return {"kind": self.kind, **self.options, "records": len(self.names), "sha256": digest.hexdigest()}
+
+
+def seeded_split(records: int, seed: int) -> NDArray[np.int8]:
+    """int8 [records]: 70 % train (0), 15 % validation (1), 15 % test (2), drawn by the seed."""
+    split = np.zeros(records, dtype=np.int8)
+    order = np.random.default_rng(seed).permutation(records)
+    held_out = round(records * SPLIT_SHARES[2])
+    validation = round(records * SPLIT_SHARES[1])
+    split[order[:held_out]] = 2
+    split[order[held_out : held_out + validation]] = 1
+    return split

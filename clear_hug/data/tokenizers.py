@@ -1,0 +1,176 @@
+"""The ways to cut a recording into tokens, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clear_hug.data.beat_settings import BeatSettings
+from clear_hug.data.beats import DETECTOR, detect_beats
+from clear_hug.data.official import (
+    OFFICIAL_BEAT_SAMPLES,
+    OFFICIAL_BEATS,
+    OFFICIAL_FS,
+    official_r_peaks,
+    official_tokens,
+    to_official_rate,
+)
+from clear_hug.data.quality import LeadQuality, QualityLimits, check_leads
+from clear_hug.data.resample import map_indices, resample
+from clear_hug.data.tokens import BeatGrid, cut_tokens
+from clear_hug.leads import STANDARD_LEADS
+
+__all__ = ["TOKENIZERS", "CutSettings", "Tokenizer", "tokenizer_named"]
+
+
+class CutSettings(Protocol):
+    """What a tokenizer reads of `PrepareSettings`."""
+
+    @property
+    def rate(self) -> float:
+        """Hz."""
+
+    @property
+    def slots(self) -> int:
+        """T."""
+
+    @property
+    def samples(self) -> int:
+        """S."""
+
+    @property
+    def leads(self) -> tuple[str, ...]:
+        """Names of the columns."""
+
+    @property
+    def quality(self) -> QualityLimits:
+        """Thresholds."""
+
+    @property
+    def detector(self) -> BeatSettings:
+        """Settings of the detector."""
+
+
+class Tokenizer(Protocol):
+    """One way to cut tokens.
+
+    Attributes:
+        detector: name and version of its beat detector, for the manifest.
+        defaults: its own `fs`, `beats` and `beat_samples`.
+    """
+
+    @property
+    def detector(self) -> str:
+        """Name and version of the beat detector."""
+
+    @property
+    def defaults(self) -> dict[str, float | int]:
+        """Own `fs`, `beats`, `beat_samples`."""
+
+    def check(self, fs: float, beats: int, beat_samples: int, leads: tuple[str, ...]) -> None:
+        """Raise ValueError for settings that this tokenizer does not have."""
+
+    def cut(self, signal: NDArray[np.float64], fs: float, settings: CutSettings) -> tuple[BeatGrid, tuple[str, ...]]:
+        """Cut a recording.
+
+        Args:
+            signal: float64 [n, L], mV, at its native rate; NaN for samples or leads that are missing.
+            fs: that rate, Hz.
+            settings: sizes, leads and thresholds.
+
+        Returns:
+            The grid (no beats: nothing was found) and notes about leads and beats.
+        """
+
+
+@dataclass(frozen=True)
+class BeatsTokenizer:
+    """Ours: bad leads left out, beats found on all others at the native rate, every sample in one beat."""
+
+    detector: str = DETECTOR
+
+    @property
+    def defaults(self) -> dict[str, float | int]:
+        """100 Hz, 30 beats of 1.5 s."""
+        return {"fs": 100.0, "beats": 30, "beat_samples": 150}
+
+    def check(self, fs: float, beats: int, beat_samples: int, leads: tuple[str, ...]) -> None:
+        """Any sizes will do."""
+
+    def cut(self, signal: NDArray[np.float64], fs: float, settings: CutSettings) -> tuple[BeatGrid, tuple[str, ...]]:
+        """See `Tokenizer.cut`."""
+        checked = check_leads(signal, settings.leads, fs, settings.quality)
+        usable = np.flatnonzero(checked.valid)
+        names = [settings.leads[index] for index in usable]
+        peaks = detect_beats(checked.signal[:, usable], fs, names, settings=settings.detector)
+        resampled = resample(checked.signal, fs, settings.rate)  # [m, L]
+        peaks = np.unique(map_indices(peaks, fs, settings.rate, len(resampled)))
+        grid = cut_tokens(
+            resampled,
+            peaks,
+            fs=settings.rate,
+            beats=settings.slots,
+            beat_samples=settings.samples,
+            flat_mv=settings.quality.flat_mv,
+        )
+        return grid, checked.notes + _leave_out_bad(grid, checked, settings)
+
+
+@dataclass(frozen=True)
+class OfficialTokenizer:
+    """The published one, bit for bit: no quality checks, XQRS at 100 Hz, equally spaced windows where it fails."""
+
+    detector: str = "wfdb XQRS at 100 Hz"
+
+    @property
+    def defaults(self) -> dict[str, float | int]:
+        """100 Hz, 15 beats of 0.96 s."""
+        return {"fs": OFFICIAL_FS, "beats": OFFICIAL_BEATS, "beat_samples": OFFICIAL_BEAT_SAMPLES}
+
+    def check(self, fs: float, beats: int, beat_samples: int, leads: tuple[str, ...]) -> None:
+        """Only the published sizes and leads."""
+        asked, own = (fs, beats, beat_samples), tuple(self.defaults.values())
+        if asked != own or leads != STANDARD_LEADS:
+            raise ValueError(
+                f"the official tokenizer cuts (fs, beats, beat_samples) = {own} from the twelve standard leads, not "
+                f"{asked} from {' '.join(leads)}; leave these settings out, or use --tokenizer beats"
+            )
+
+    def cut(self, signal: NDArray[np.float64], fs: float, settings: CutSettings) -> tuple[BeatGrid, tuple[str, ...]]:
+        """See `Tokenizer.cut`."""
+        present = np.isfinite(signal).any(axis=0)  # [L]
+        at_rate = to_official_rate(np.nan_to_num(signal, nan=0.0, posinf=0.0, neginf=0.0), fs)
+        peaks, real = official_r_peaks(at_rate)
+        grid = official_tokens(at_rate, peaks)
+        grid.valid[~present] = False
+        notes = () if real else (f"no beats found, {len(peaks)} equally spaced windows instead",)
+        return grid, notes
+
+
+TOKENIZERS: dict[str, Tokenizer] = {"beats": BeatsTokenizer(), "official": OfficialTokenizer()}
+"""All tokenizers by the name that `--tokenizer` takes."""
+
+
+def tokenizer_named(name: str) -> Tokenizer:
+    """The tokenizer of that name.
+
+    Raises:
+        ValueError: there is none; the message lists those known.
+    """
+    if name not in TOKENIZERS:
+        raise ValueError(f"unknown tokenizer {name!r}; choose one of {', '.join(TOKENIZERS)}")
+    return TOKENIZERS[name]
+
+
+def _leave_out_bad(grid: BeatGrid, checked: LeadQuality, settings: CutSettings) -> tuple[str, ...]:
+    """Make bad leads padding, in place; a note about good ones that are flat for some beats."""
+    lost = (grid.r_index >= 0) & ~grid.valid & checked.valid[:, None]  # [L, T]
+    grid.valid[~checked.valid] = False
+    grid.tokens[~checked.valid] = 0.0
+    if not lost.any():
+        return ()
+    leads = " ".join(lead for lead, some in zip(settings.leads, lost.any(axis=1), strict=True) if some)
+    return (f"{leads} flat for some beats, which are left out there",)

@@ -1,0 +1,99 @@
+"""Heartbeat tokens: one window of samples per beat and lead, the R peak always at the same place."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["BeatGrid", "cut_tokens", "seconds_of"]
+
+
+class BeatGrid(NamedTuple):
+    """The beats of one recording on the model's grid: L leads, T beat slots, S samples per token.
+
+    Attributes:
+        tokens: float32 [L, T, S], mV, the R peak at sample S//2, zero outside the beat and in empty slots.
+        valid: bool [L, T], True where there is a beat.
+        seconds: int32 [T], 1 + the second in which the R peak falls, 0 in empty slots.
+        r_index: int32 [T], R peaks in samples at the tokens' rate, -1 in empty slots.
+        beats_found: how many beats the recording had, kept or not.
+    """
+
+    tokens: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    seconds: NDArray[np.int32]
+    r_index: NDArray[np.int32]
+    beats_found: int
+
+
+def cut_tokens(
+    signal: NDArray[np.floating],
+    r_index: NDArray[np.integer],
+    *,
+    fs: float,
+    beats: int = 30,
+    beat_samples: int = 150,
+    flat_mv: float = 0.0,
+) -> BeatGrid:
+    """Cut one token per beat and lead.
+
+    A beat reaches from half-way to the R peak before it to half-way to the next one, so that every sample belongs to
+    one beat, and at most to the ends of its token; the first and the last beat reach to the end of the recording.
+
+    Args:
+        signal: float [n, L], mV, finite.
+        r_index: [beats found], strictly increasing R peaks, samples.
+        fs: rate of signal and indices, Hz.
+        beats: T, slots per lead; later beats are not kept.
+        beat_samples: S, samples per token.
+        flat_mv: a beat that spans less than this in a lead, in mV, is not valid there: its electrode fell off.
+
+    Returns:
+        The grid; valid wherever there is a beat that is not flat.
+
+    Raises:
+        ValueError: a signal that is no finite [n, L] array, R peaks out of order or outside it, sizes below 1.
+    """
+    signal = np.asarray(signal)
+    r_index = np.asarray(r_index, dtype=np.int64).reshape(-1)
+    _check(signal, r_index, fs, beats, beat_samples)
+    length = len(signal)
+    before = beat_samples // 2
+    kept = r_index[:beats]  # [k]
+    middle = (r_index[:-1] + r_index[1:]) // 2
+    start = np.concatenate(([0], middle))[: len(kept)]  # [k] first sample of each beat
+    stop = np.concatenate((middle, [length]))[: len(kept)]  # [k] one past its last
+    index = kept[:, None] + np.arange(-before, beat_samples - before)  # [k, S]
+    inside = (index >= start[:, None]) & (index < stop[:, None])
+    samples = signal[np.where(inside, index, kept[:, None])]  # [k, S, L], the R peak itself outside the beat
+    lively = np.ptp(samples, axis=1) >= flat_mv  # [k, L]
+    samples = np.where(inside[..., None] & lively[:, None], samples, 0.0)
+    tokens = np.zeros((signal.shape[1], beats, beat_samples), dtype=np.float32)
+    tokens[:, : len(kept)] = samples.transpose(2, 0, 1)
+    valid = np.zeros((signal.shape[1], beats), dtype=bool)
+    valid[:, : len(kept)] = lively.T
+    padded = np.full(beats, -1, dtype=np.int32)
+    padded[: len(kept)] = kept
+    return BeatGrid(tokens, valid, seconds_of(padded, fs), padded, len(r_index))
+
+
+def seconds_of(r_index: NDArray[np.integer], fs: float) -> NDArray[np.int32]:
+    """1 + floor(R / fs), and 0 where the index is negative (an empty slot)."""
+    return np.where(r_index >= 0, np.floor(r_index / fs).astype(np.int64) + 1, 0).astype(np.int32)
+
+
+def _check(signal: NDArray[np.floating], r_index: NDArray[np.int64], fs: float, beats: int, beat_samples: int) -> None:
+    if signal.ndim != 2 or signal.size == 0:
+        raise ValueError(f"the signal has shape {signal.shape}, but must be [samples, leads] and not empty")
+    if not np.isfinite(signal).all():
+        raise ValueError("the signal has NaN or infinite samples; bridge them first (clear_hug.data.quality)")
+    if beats < 1 or beat_samples < 1:
+        raise ValueError(f"{beats=} and {beat_samples=} must be at least 1")
+    if not fs > 0:
+        raise ValueError(f"the rate is {fs} Hz, but must be positive")
+    if len(r_index) and (r_index[0] < 0 or r_index[-1] >= len(signal) or np.any(np.diff(r_index) <= 0)):
+        raise ValueError(
+            f"R peaks must increase inside [0, {len(signal)}), got {r_index[:8].tolist()}{' …' * (len(r_index) > 8)}"
+        )

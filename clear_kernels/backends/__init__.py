@@ -1,0 +1,188 @@
+"""The registry of backends: what exists, what can run here, and which one is taken.
+
+A native backend is a module with the functions of :class:`Backend`. It is imported when first asked for, so that a
+missing compiler, driver or package shows as a reason and never as a failing import of ``clear_kernels``.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import operator
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor
+
+NATIVE = {
+    "cpu": "clear_kernels.backends.cpu",
+    "triton": "clear_kernels.backends.triton",
+    "cuda": "clear_kernels.backends.cuda",
+}
+NAMES = (*NATIVE, "gather", "reference")
+
+# Fastest first; "gather" runs everywhere and so ends the search.
+_PREFERENCE = {"cpu": ("cpu", "gather"), "cuda": ("triton", "cuda", "gather")}
+
+MAX_NATIVE_LEADS = 64
+
+Pair = tuple[Tensor, Tensor]
+Triple = tuple[Tensor, Tensor, Tensor]
+
+
+class Backend(Protocol):
+    """What a native backend module provides. Tensors are canonical; see :mod:`clear_kernels.checks`.
+
+    ``out`` and the gradients have q's dtype and shape [B, H, N, D] over memory in the order [B, N, H, D]. ``lse``
+    [B, H, N] is the natural log-sum-exp of each row's scaled logits before dropout, +inf in padding rows; float32, or
+    float64 for float64.
+    """
+
+    def available(self) -> str | None:
+        """None if the backend is usable on this machine, else the reason."""
+
+    def can_run(self, q: Tensor) -> str | None:
+        """None if it can run for the device, dtype and head dimension of ``q``, else the reason."""
+
+    def forward(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        visible: Tensor | None,
+        valid: Tensor | None,
+        seed: Tensor | None,
+        *,
+        leads: int,
+        beats: int,
+        all_visible: bool,
+        dropout_p: float,
+        scale: float,
+    ) -> Pair:
+        """Grid form: (out, lse)."""
+
+    def backward(
+        self,
+        dout: Tensor,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        out: Tensor,
+        lse: Tensor,
+        visible: Tensor | None,
+        valid: Tensor | None,
+        seed: Tensor | None,
+        *,
+        leads: int,
+        beats: int,
+        all_visible: bool,
+        dropout_p: float,
+        scale: float,
+    ) -> Triple:
+        """Grid form: (dq, dk, dv)."""
+
+    def packed_forward(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        lead: Tensor,
+        valid: Tensor | None,
+        seed: Tensor | None,
+        *,
+        leads: int,
+        dropout_p: float,
+        scale: float,
+    ) -> Pair:
+        """Packed form: (out, lse)."""
+
+    def packed_backward(
+        self,
+        dout: Tensor,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        out: Tensor,
+        lse: Tensor,
+        lead: Tensor,
+        valid: Tensor | None,
+        seed: Tensor | None,
+        *,
+        leads: int,
+        dropout_p: float,
+        scale: float,
+    ) -> Triple:
+        """Packed form: (dq, dk, dv)."""
+
+
+def backends() -> dict[str, str | None]:
+    """Return every backend's name with None if it can run on this machine, else the reason why not."""
+    return {name: _unavailable(name) for name in NAMES}
+
+
+def load(name: str) -> Backend:
+    """Import and return a native backend.
+
+    Raises:
+        RuntimeError: If its module cannot be imported, with the reason.
+    """
+    try:
+        return cast(Backend, importlib.import_module(NATIVE[name]))
+    except ImportError as error:
+        raise RuntimeError(f"backend {name!r} cannot be imported: {error}") from error
+
+
+def choose(q: Tensor, leads: int, backend: str | None) -> str:
+    """Return the backend to use: the one asked for, or the fastest that can run.
+
+    Raises:
+        ValueError: If ``backend`` is not a name of :func:`backends`.
+        RuntimeError: If it cannot run for ``q`` and ``leads``, with the reason.
+    """
+    if backend is None:
+        for name in _PREFERENCE.get(q.device.type, ()):
+            if _refusal(name, q, leads) is None:
+                return name
+        return "gather"
+    if backend not in NAMES:
+        raise ValueError(f"{backend=} is unknown; pass None or one of {', '.join(NAMES)}")
+    reason = _refusal(backend, q, leads)
+    if reason is not None:
+        raise RuntimeError(f"{backend=} cannot run here: {reason}")
+    return backend
+
+
+@functools.cache
+def _unavailable(name: str) -> str | None:
+    """Why a backend is unusable on this machine, or None; looked for once, as a failing import takes long."""
+    if name not in NATIVE:
+        return None
+    try:
+        return load(name).available()
+    except RuntimeError as error:
+        return str(error)
+
+
+def _refusal(name: str, q: Tensor, leads: int) -> str | None:
+    """Why a backend cannot run for ``q``, or None."""
+    if name not in NATIVE:
+        return None
+    if leads > MAX_NATIVE_LEADS:
+        return f"{leads=} and native kernels take at most {MAX_NATIVE_LEADS}; use backend='gather'"
+    if torch.compiler.is_dynamo_compiling():
+        # operator.index makes a constant of a size that is symbolic under dynamic shapes.
+        return _traced_refusal(name, str(q.device), q.dtype, operator.index(q.shape[3]))
+    return _eager_refusal(name, q)
+
+
+def _eager_refusal(name: str, q: Tensor) -> str | None:
+    return _unavailable(name) or load(name).can_run(q)
+
+
+def _traced_refusal(name: str, device: str, dtype: torch.dtype, head_dim: int) -> str | None:
+    """The refusal as a constant of the compiled graph: importing and probing a backend cannot be traced."""
+    return _eager_refusal(name, torch.empty(1, 1, 0, head_dim, dtype=dtype, device=device))
+
+
+# What torch.compiler.assume_constant_result does, without its import of torch._dynamo, which takes as long as torch's.
+_traced_refusal._dynamo_marked_constant = True  # type: ignore[attr-defined]

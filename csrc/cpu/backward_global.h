@@ -1,0 +1,110 @@
+// Backward of the global tokens: complete gradients of their queries, and what their keys and values receive from them.
+#pragma once
+
+#include "backward.h"
+
+namespace clear_kernels {
+namespace CK_ISA {
+
+constexpr int kBackwardQueries = 16, kBackwardKeys = 64;
+
+template <class T> struct BackwardGlobal {
+  using C = Compute<T>;
+
+  Backward<T> &b;
+  const int64_t *positions;
+  int64_t count;
+  RowBlock<C> keys, values;     // [capacity]
+  RowBlock<C> queries, douts;   // [kBackwardQueries]
+  TargetBlock<C> to_dq;         // [kBackwardQueries]
+  C *probability, *dscore;      // [kBackwardKeys, kBackwardQueries]
+  C *own_p, *own_ds, *delta, *lse; // [kBackwardQueries]
+  const C **own_k, **own_v;     // [kBackwardQueries]
+  C **to_dk, **to_dv;           // [kBackwardKeys]
+
+  BackwardGlobal(Backward<T> &backward, Arena &arena) : b(backward) {
+    const BackwardProblem &p = b.p;
+    const bool direct = rows_are_direct<T>(p);
+    for (RowBlock<C> *block : {&keys, &values}) *block = RowBlock<C>(arena, p.global.capacity, b.width, direct);
+    for (RowBlock<C> *block : {&queries, &douts}) *block = RowBlock<C>(arena, kBackwardQueries, b.width, direct);
+    to_dq = TargetBlock<C>(arena, kBackwardQueries, b.width, direct);
+    for (C **scores : {&probability, &dscore}) *scores = arena.take<C>(kBackwardQueries * kBackwardKeys);
+    for (C **values_of : {&own_p, &own_ds, &delta, &lse}) *values_of = arena.take<C>(round_up<C>(kBackwardQueries));
+    for (const C ***rows : {&own_k, &own_v}) *rows = arena.take<const C *>(kBackwardQueries);
+    for (C ***rows : {&to_dk, &to_dv}) *rows = arena.take<C *>(kBackwardKeys);
+  }
+
+  void run() {
+    const GlobalList &list = b.p.global;
+    const int64_t sample = list.batch_stride == 0 ? 0 : b.batch;
+    positions = list.positions + sample * list.capacity;
+    count = list.counts[sample];
+    for (int64_t i = 0; i < count; ++i) {
+      b.rank[positions[i]] = i;
+      keys.read(b.k, positions[i], i);
+      values.read(b.v, positions[i], i);
+    }
+    const size_t bytes = static_cast<size_t>(count * b.width) * sizeof(C);
+    std::memset(b.global_dk, 0, bytes);
+    std::memset(b.global_dv, 0, bytes);
+    for (int64_t i = 0; i < count; i += kBackwardQueries) {
+      attend(positions + i, static_cast<int>(count - i < kBackwardQueries ? count - i : kBackwardQueries));
+    }
+  }
+
+private:
+  void attend(const int64_t *at, int m) {
+    own_class_keys(at, m);
+    for (int64_t j = 0; j < count; j += kBackwardKeys) {
+      fold(at, m, j, static_cast<int>(count - j < kBackwardKeys ? count - j : kBackwardKeys));
+    }
+    for (int r = 0; r < m; ++r) b.dq.commit(at[r], to_dq.rows[r]);
+  }
+
+  // dq starts with the share of the row's own class key, which receives its gradients here.
+  void own_class_keys(const int64_t *at, int m) {
+    for (int r = 0; r < m; ++r) {
+      const int lead = lead_of(b.p, b.batch, at[r]);
+      queries.read(b.q, at[r], r);
+      douts.read(b.dout, at[r], r);
+      delta[r] = b.delta_of(at[r], douts.rows[r]);
+      lse[r] = b.lse[at[r]];
+      own_k[r] = b.class_k.rows[lead];
+      own_v[r] = b.class_v.rows[lead];
+      to_dq.aim(b.dq, at[r], r);
+    }
+    pair_dots<C>(queries.rows, own_k, m, b.width, own_p);
+    pair_dots<C>(douts.rows, own_v, m, b.width, own_ds);
+    for (int r = 0; r < m; ++r) {
+      const int lead = lead_of(b.p, b.batch, at[r]);
+      const C p_own = exp_one(own_p[r] * b.scale - lse[r]);
+      const C factor = b.philox.template factor<C>(at[r], lead, b.gain);
+      const C ds = p_own * (own_ds[r] * factor - delta[r]) * b.scale;
+      set_scaled<C>(to_dq.rows[r], ds, own_k[r], b.width);
+      add_scaled<C>(b.class_dk + lead * b.width, ds, queries.rows[r], b.width);
+      add_scaled<C>(b.class_dv + lead * b.width, p_own * factor, douts.rows[r], b.width);
+    }
+  }
+
+  void fold(const int64_t *at, int m, int64_t first, int n) {
+    constexpr int64_t stride = kBackwardQueries;
+    dots<C>(keys.rows + first, n, queries.rows, m, b.width, probability, stride, b.ahead);
+    dots<C>(values.rows + first, n, douts.rows, m, b.width, dscore, stride, b.ahead);
+    if (b.philox.active()) {
+      dropped_logit_gradients<C>(probability, dscore, stride, n, m, b.scale, lse, delta, b.philox, positions + first, at,
+                                 b.gain);
+    } else {
+      logit_gradients<C>(probability, dscore, stride, n, m, b.scale, lse, delta);
+    }
+    for (int j = 0; j < n; ++j) {
+      to_dk[j] = b.global_dk + (first + j) * b.width;
+      to_dv[j] = b.global_dv + (first + j) * b.width;
+    }
+    weighted_sum<C>({dscore, 1, stride, keys.rows + first, n, to_dq.rows, nullptr, nullptr, to_dq.rows, m, b.width}, b.ahead);
+    weighted_sum<C>({dscore, stride, 1, queries.rows, m, to_dk, nullptr, nullptr, to_dk, n, b.width}, b.ahead);
+    weighted_sum<C>({probability, stride, 1, douts.rows, m, to_dv, nullptr, nullptr, to_dv, n, b.width}, b.ahead);
+  }
+};
+
+} // namespace CK_ISA
+} // namespace clear_kernels

@@ -1,0 +1,67 @@
+#include "parallel.h"
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <dlfcn.h>
+#endif
+
+namespace clear_kernels {
+namespace {
+
+struct Loop {
+  const std::function<void(int64_t, int)> &body;
+  int64_t tasks;
+  std::atomic<int64_t> next_task{0};
+  std::atomic<int> next_worker{0};
+
+  void work() {
+    const int worker = next_worker.fetch_add(1, std::memory_order_relaxed);
+    for (;;) {
+      const int64_t task = next_task.fetch_add(1, std::memory_order_relaxed);
+      if (task >= tasks) return;
+      body(task, worker);
+    }
+  }
+};
+
+// torch keeps a team of OpenMP threads that spin for a while after each of its own loops. A second pool would fight
+// them for the cores, so the same team is used: its entry point is looked up in the process, never linked.
+using OpenMpParallel = void (*)(void (*)(void *), void *, unsigned, unsigned);
+
+OpenMpParallel find_openmp() {
+#if defined(__unix__) || defined(__APPLE__)
+  return reinterpret_cast<OpenMpParallel>(dlsym(RTLD_DEFAULT, "GOMP_parallel"));
+#else
+  return nullptr;
+#endif
+}
+
+void run_loop(void *loop) { static_cast<Loop *>(loop)->work(); }
+
+void run_on_threads(Loop &loop, int threads) {
+  std::vector<std::thread> others;
+  for (int i = 1; i < threads; ++i) others.emplace_back([&loop] { loop.work(); });
+  loop.work();
+  for (std::thread &thread : others) thread.join();
+}
+
+} // namespace
+
+void parallel_for(int64_t tasks, int threads, const std::function<void(int64_t, int)> &body) {
+  Loop loop{body, tasks};
+  if (threads > tasks) threads = static_cast<int>(tasks);
+  if (threads <= 1) {
+    loop.work();
+  } else if (const OpenMpParallel parallel = find_openmp()) {
+    parallel(run_loop, &loop, static_cast<unsigned>(threads), 0);
+  } else {
+    run_on_threads(loop, threads);
+  }
+}
+
+const char *parallel_runtime() { return find_openmp() != nullptr ? "openmp" : "threads"; }
+
+} // namespace clear_kernels

@@ -1,0 +1,162 @@
+// The two register-tiled products everything is made of. Matrices are lists of row pointers, because the rows that meet
+// in one heartbeat lie far apart in memory; every row holds `width` elements, a multiple of the vector length.
+#pragma once
+
+#include "ahead.h"
+
+namespace clear_kernels {
+namespace CK_ISA {
+
+// Tile sizes that fill the register file: 16 vector registers before AVX-512, 32 with it.
+#if CK_VECTOR_BYTES == 64 && defined(__AVX512F__)
+constexpr int kDotRows = 6, kSumRows = 6, kSumVectors = 4;
+#else
+constexpr int kDotRows = 3, kSumRows = 6, kSumVectors = 2;
+#endif
+constexpr int kDotCols = 4;
+
+template <class C, int ROWS> CK_INLINE void dots_tile(const C *const *a, const C *const *b, int64_t width, C *out,
+                         int64_t stride) {
+  Vec<C> acc[ROWS][kDotCols] = {};
+  for (int64_t d = 0; d < width; d += kLanes<C>) {
+    Vec<C> left[ROWS];
+#pragma GCC unroll 8
+    for (int r = 0; r < ROWS; ++r) left[r] = load(a[r] + d);
+#pragma GCC unroll 8
+    for (int c = 0; c < kDotCols; ++c) {
+      const Vec<C> right = load(b[c] + d);
+#pragma GCC unroll 8
+      for (int r = 0; r < ROWS; ++r) acc[r][c] += left[r] * right;
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < ROWS; ++r) reduce_add4<C>(acc[r], out + r * stride);
+}
+
+// out[i * stride + j] = a_i . b_j for m rows of a and n rows of b. Four columns are written at a time: `stride` is a
+// multiple of 4, and what lies behind column n is overwritten with repeated values.
+template <class C>
+inline void dots(const C *const *a, int m, const C *const *b, int n, int64_t width, C *out, int64_t stride,
+                 Ahead &ahead) {
+  for (int j = 0; j < n; j += kDotCols) {
+    const C *cols[kDotCols];
+    const int nj = n - j < kDotCols ? n - j : kDotCols;
+    for (int c = 0; c < kDotCols; ++c) cols[c] = b[c < nj ? j + c : j];
+    int i = 0;
+    for (; i + kDotRows <= m; i += kDotRows) {
+      ahead.step();
+      dots_tile<C, kDotRows>(a + i, cols, width, out + i * stride + j, stride);
+    }
+    for (; i < m; ++i) dots_tile<C, 1>(a + i, cols, width, out + i * stride + j, stride);
+  }
+}
+
+// out[i] = a_i . b_i for m pairs of rows.
+template <class C> inline void pair_dots(const C *const *a, const C *const *b, int m, int64_t width, C *out) {
+  for (int i = 0; i < m; i += 4) {
+    Vec<C> acc[4] = {};
+    const int mi = m - i < 4 ? m - i : 4;
+    const C *left[4], *right[4];
+    for (int r = 0; r < 4; ++r) left[r] = a[r < mi ? i + r : i], right[r] = b[r < mi ? i + r : i];
+    for (int64_t d = 0; d < width; d += kLanes<C>) {
+#pragma GCC unroll 4
+      for (int r = 0; r < 4; ++r) acc[r] += load(left[r] + d) * load(right[r] + d);
+    }
+    if (mi == 4) {
+      reduce_add4<C>(acc, out + i);
+    } else {
+      C sums[4];
+      reduce_add4<C>(acc, sums);
+      for (int r = 0; r < mi; ++r) out[i + r] = sums[r];
+    }
+  }
+}
+
+// out_i = base_i + extra_weight_i * extra_i + sum_j weight(i, j) * row_j, with weight(i, j) = w[i * w_row + j * w_col].
+// `base` and `extra` may be null, as may single rows of `base`. out_i may be base_i.
+template <class C> struct WeightedSum {
+  const C *w;
+  int64_t w_row, w_col;
+  const C *const *rows;
+  int n;
+  const C *const *base;
+  const C *extra_weight;
+  const C *const *extra;
+  C *const *out;
+  int m;
+  int64_t width;
+};
+
+template <class C, int ROWS, int VECTORS> CK_INLINE void sum_tile(const WeightedSum<C> &s, int first, int64_t d) {
+  constexpr int lanes = kLanes<C>;
+  C *out[ROWS]; // read before anything is stored, since a store might change s as far as the compiler knows
+  Vec<C> acc[ROWS][VECTORS];
+#pragma GCC unroll 8
+  for (int r = 0; r < ROWS; ++r) {
+    out[r] = s.out[first + r] + d;
+    const C *base = s.base == nullptr ? nullptr : s.base[first + r];
+#pragma GCC unroll 8
+    for (int x = 0; x < VECTORS; ++x) acc[r][x] = base == nullptr ? Vec<C>{} : load(base + d + x * lanes);
+  }
+  if (s.extra != nullptr) {
+#pragma GCC unroll 8
+    for (int r = 0; r < ROWS; ++r) {
+      const Vec<C> weight = splat(s.extra_weight[first + r]);
+      const C *extra = s.extra[first + r] + d;
+#pragma GCC unroll 8
+      for (int x = 0; x < VECTORS; ++x) acc[r][x] += weight * load(extra + x * lanes);
+    }
+  }
+  const C *w = s.w + first * s.w_row;
+  const C *const *rows = s.rows, *const *end = rows + s.n;
+  const int64_t w_row = s.w_row, w_col = s.w_col;
+  for (; rows != end; ++rows, w += w_col) {
+    const C *from = *rows + d;
+    Vec<C> row[VECTORS];
+#pragma GCC unroll 8
+    for (int x = 0; x < VECTORS; ++x) row[x] = load(from + x * lanes);
+#pragma GCC unroll 8
+    for (int r = 0; r < ROWS; ++r) {
+      const Vec<C> weight = splat(w[r * w_row]);
+#pragma GCC unroll 8
+      for (int x = 0; x < VECTORS; ++x) acc[r][x] += weight * row[x];
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < ROWS; ++r) {
+#pragma GCC unroll 8
+    for (int x = 0; x < VECTORS; ++x) store(out[r] + x * lanes, acc[r][x]);
+  }
+}
+
+template <class C, int ROWS> inline void sum_rows(const WeightedSum<C> &s, int first, Ahead &ahead) {
+  // A single row needs more vectors in flight to hide the latency of its additions.
+  constexpr int vectors = ROWS == 1 ? 3 * kSumVectors : kSumVectors;
+  constexpr int step = vectors * kLanes<C>;
+  int64_t d = 0;
+  for (; d + step <= s.width; d += step) {
+    ahead.step();
+    sum_tile<C, ROWS, vectors>(s, first, d);
+  }
+  for (; d < s.width; d += kLanes<C>) sum_tile<C, ROWS, 1>(s, first, d);
+}
+
+template <class C> inline void weighted_sum(const WeightedSum<C> &s, Ahead &ahead) {
+  int i = 0;
+  for (; i + kSumRows <= s.m; i += kSumRows) sum_rows<C, kSumRows>(s, i, ahead);
+  for (; i + 2 <= s.m; i += 2) sum_rows<C, 2>(s, i, ahead);
+  for (; i < s.m; ++i) sum_rows<C, 1>(s, i, ahead);
+}
+
+// to += weight * from
+template <class C> CK_INLINE void add_scaled(C *to, C weight, const C *from, int64_t width) {
+  for (int64_t d = 0; d < width; d += kLanes<C>) store(to + d, load(to + d) + weight * load(from + d));
+}
+
+// to = weight * from
+template <class C> CK_INLINE void set_scaled(C *to, C weight, const C *from, int64_t width) {
+  for (int64_t d = 0; d < width; d += kLanes<C>) store(to + d, weight * load(from + d));
+}
+
+} // namespace CK_ISA
+} // namespace clear_kernels

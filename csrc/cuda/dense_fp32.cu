@@ -1,0 +1,8 @@
+#include "dense_launch.cuh"
+
+namespace clear_cuda {
+
+template int64_t dense_shared_bytes<ScalarTile>(const ClearProblem &, bool, int);
+template cudaError_t run_dense<ScalarTile>(const DenseArguments &, bool, cudaStream_t);
+
+}  // namespace clear_cuda

@@ -1,0 +1,25 @@
+// The launchers of each element type, compiled in files of their own so that a build uses several processes.
+#pragma once
+
+#include "columns.cuh"
+#include "dense.cuh"
+#include "rows.cuh"
+
+namespace clear_cuda {
+
+constexpr int kMaxColumnTiles = 4;
+
+// Tiles of 16 leads in a beat column: the kernels exist for one and for four.
+inline int column_tiles(int leads) { return leads <= kTileRows ? 1 : kMaxColumnTiles; }
+
+// Shared memory of a block, bytes.
+template <typename Tile> int64_t columns_shared_bytes(const ClearProblem &p, bool backward, int warps);
+template <typename Tile> int64_t dense_shared_bytes(const ClearProblem &p, bool backward, int warps);
+
+template <typename Tile> cudaError_t run_columns(const ColumnsArguments &args, bool backward, cudaStream_t stream);
+template <typename Tile> cudaError_t run_dense(const DenseArguments &args, bool backward, cudaStream_t stream);
+
+// A: the type of the sums, double for float64. Sets args.class_blocks.
+template <typename A> cudaError_t run_rows(RowsArguments args, bool backward, cudaStream_t stream);
+
+}  // namespace clear_cuda

@@ -1,0 +1,33 @@
+// How a call is carried out: which kernels, how many warps and chunks, and how the workspace is laid out. A function of
+// sizes, strides and the device alone, never of data, so the host never waits.
+#pragma once
+
+#include "kernels.h"
+
+namespace clear_cuda {
+
+// Byte offsets into the workspace; -1 for what is not needed.
+struct WorkspaceLayout {
+  int64_t slots = -1, counts = -1, delta = -1;
+  int64_t class_max = -1, class_sum = -1, class_rows = -1;
+  int64_t global_dk = -1, global_dv = -1;
+  int64_t bytes = 0;
+};
+
+struct Plan {
+  ClearEngine engine;
+  ColumnsPlan columns;   // CLEAR_LOCAL and CLEAR_MIXED with tiles
+  DensePlan dense;       // all forms but CLEAR_LOCAL with tiles
+  int64_t list_samples;  // slot lists: 0, 1 (shared by the batch) or B
+  int64_t batch_step;    // samples per round, so that the float workspace of global keys stays small
+  WorkspaceLayout workspace;
+};
+
+cudaError_t current_device(ClearDevice *device);
+Plan make_plan(const ClearProblem &problem, bool backward, const ClearDevice &device);
+
+// Shared memory of a block with the dtype's kernels, bytes.
+int64_t columns_bytes(const ClearProblem &problem, bool backward, int warps);
+int64_t dense_bytes(const ClearProblem &problem, bool backward, int warps);
+
+}  // namespace clear_cuda

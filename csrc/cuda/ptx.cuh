@@ -1,0 +1,130 @@
+// The instructions that C++ has no name for. On architectures that lack one, the same result by other means.
+// The tests' host build replaces this file's contents, see tests/kernels/cuda_host.
+#pragma once
+
+#include "numeric.cuh"
+
+#if defined(CLEAR_HOST_EMULATION)
+#include "emulated_ptx.h"
+#else
+
+namespace clear_cuda {
+
+__device__ __forceinline__ unsigned char *dynamic_shared() {
+  extern __shared__ __align__(128) unsigned char shared_bytes[];
+  return shared_bytes;
+}
+
+__device__ __forceinline__ uint32_t shared_address(const void *pointer) {
+  return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
+}
+
+// 2^x to 22 bits or so, and 0 where the result is subnormal.
+__device__ __forceinline__ float power_of_two(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+// Starts copying 16 bytes from global to shared memory.
+__device__ __forceinline__ void copy16(void *shared, const void *global) {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(shared)), "l"(global) : "memory");
+#else
+  *static_cast<uint4 *>(shared) = *static_cast<const uint4 *>(global);
+#endif
+}
+
+// Closes a group of copies.
+__device__ __forceinline__ void copy_commit() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+
+// Waits until at most the latest kPending groups of this thread are under way.
+template <int kPending> __device__ __forceinline__ void copy_wait() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+#endif
+}
+
+// Four 8 x 8 matrices of 16-bit elements. Lane l gives the address of row l % 8 of matrix l / 8; lane 4 r + c receives
+// elements 2 c and 2 c + 1 of row r of each matrix, or, transposed, elements r of rows 2 c and 2 c + 1.
+__device__ __forceinline__ void load_matrices(uint32_t (&x)[4], const void *row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
+               : "r"(shared_address(row))
+               : "memory");
+}
+__device__ __forceinline__ void load_matrices_transposed(uint32_t (&x)[4], const void *row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
+               : "r"(shared_address(row))
+               : "memory");
+}
+
+// c [16 x 8] += a [16 x 16] b [16 x 8], with c in float. Lane 4 r + t holds, of c: (r, 2 t), (r, 2 t + 1) and the same
+// of row r + 8; of a: columns 2 t, 2 t + 1 of rows r and r + 8, then columns 2 t + 8, 2 t + 9 of the same rows; of b:
+// rows 2 t, 2 t + 1, then rows 2 t + 8, 2 t + 9, of column r.
+template <typename T>
+__device__ __forceinline__ void multiply_add(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1);
+
+template <>
+__device__ __forceinline__ void multiply_add<__half>(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+               "{%0, %1, %2, %3};"
+               : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+#else
+#pragma unroll
+  for (int step = 0; step < 2; ++step) {
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[2 * step]), "r"(a[2 * step + 1]), "r"(step == 0 ? b0 : b1));
+  }
+#endif
+}
+
+#if __CUDA_ARCH__ < 800
+// Turing's tensor cores do not know bfloat16: the lanes hand each other the operands. Slow, but the same result.
+__device__ __noinline__ void multiply_add_by_shuffles(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  for (int k = 0; k < 16; k += 2) {
+    const int holder = k / 2 % 4;
+    const uint32_t a_low = __shfl_sync(0xffffffffu, k < 8 ? a[0] : a[2], lane / 4 * 4 + holder);
+    const uint32_t a_high = __shfl_sync(0xffffffffu, k < 8 ? a[1] : a[3], lane / 4 * 4 + holder);
+#pragma unroll
+    for (int column = 0; column < 2; ++column) {
+      const uint32_t b = __shfl_sync(0xffffffffu, k < 8 ? b0 : b1, (lane % 4 * 2 + column) * 4 + holder);
+      const float b_even = __uint_as_float(b << 16), b_odd = __uint_as_float(b & 0xffff0000u);
+      c[column] += __uint_as_float(a_low << 16) * b_even + __uint_as_float(a_low & 0xffff0000u) * b_odd;
+      c[2 + column] += __uint_as_float(a_high << 16) * b_even + __uint_as_float(a_high & 0xffff0000u) * b_odd;
+    }
+  }
+}
+#endif
+
+template <>
+__device__ __forceinline__ void multiply_add<__nv_bfloat16>(float (&c)[4], const uint32_t (&a)[4], uint32_t b0,
+                                                            uint32_t b1) {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+               "{%0, %1, %2, %3};"
+               : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+#else
+  multiply_add_by_shuffles(c, a, b0, b1);
+#endif
+}
+
+}  // namespace clear_cuda
+#endif
+
+namespace clear_cuda {
+
+__device__ __forceinline__ float exponential(float x) { return power_of_two(x * 1.4426950408889634f); }
+__device__ __forceinline__ double exponential(double x) { return exp(x); }
+
+}  // namespace clear_cuda

@@ -1,0 +1,135 @@
+"""The benchmark's counts, its check of results, and that it prints and writes what it measured."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from attn import truth
+from attn.cases import CPU_CASES, CPU_MORE, GPU_CASES, GPU_SCALING, Case, select
+from attn.contenders import Contender, contenders
+from attn.inputs import dense_mask, make_inputs
+from attn.machine import peak_memory
+from attn.measure import measure
+from attn_bench import main
+from clear_kernels import attention_mask, beat_sparse_attention
+from clear_kernels.mask import packed_mask
+
+CPU = torch.device("cpu")
+USES = [
+    Case("local", "local", batch=2, heads=2, dim=16, leads=4, beats=5),
+    Case("decoder", "decoder", batch=2, heads=2, dim=16, leads=4, beats=5, kept=6),
+    Case("encoder", "encoder", batch=2, heads=2, dim=16, leads=4, beats=5),
+    Case("packed", "packed", batch=2, heads=2, dim=16, leads=4, beats=5, kept=6),
+]
+
+
+@pytest.mark.parametrize("case", USES, ids=lambda case: case.name)
+def test_mask_and_pair_count_are_those_of_the_definition(case: Case) -> None:
+    inputs = make_inputs(case, CPU, seed=0)
+    rows = torch.arange(case.tokens)
+    for sample in range(case.batch):
+        mask = dense_mask(case, rows, sample, CPU)
+        if inputs.lead is not None:
+            expected = packed_mask(case.leads, inputs.lead[sample], None)
+        else:
+            visible = inputs.visible[sample] if isinstance(inputs.visible, torch.Tensor) else inputs.visible
+            expected = attention_mask(case.leads, case.beats, visible)
+        assert torch.equal(mask, expected)
+        assert mask.sum() == case.pairs
+
+
+def test_counts_at_known_shapes() -> None:
+    head = Case("head", "local", batch=1, heads=1, dim=64, dtype=torch.bfloat16)
+    assert head.tokens == 192
+    assert head.pairs == 2532
+    assert head.min_bytes("forward") == 4 * 192 * 64 * 2 + 4 * 192
+    assert head.min_bytes("backward") == 2 * head.min_bytes("forward")
+    decoder = next(case for case in GPU_CASES if case.name == "decoder")
+    assert round(100 * decoder.pairs / decoder.tokens**2, 1) == 9.2
+
+
+def test_inputs_are_views_of_one_projection() -> None:
+    inputs = make_inputs(USES[0], CPU, seed=0)
+    assert inputs.q.untyped_storage().data_ptr() == inputs.v.untyped_storage().data_ptr()
+    assert inputs.q.stride()[-1] == 1
+    assert not inputs.q.is_contiguous()
+
+
+def test_sampled_rows_find_the_same_error_as_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = replace(USES[0], beats=9)
+    inputs = make_inputs(case, CPU, seed=0)
+    out = beat_sparse_attention(inputs.q, inputs.k, inputs.v, leads=case.leads, beats=case.beats, backend="gather")
+    grads = torch.autograd.grad(out, (inputs.q, inputs.k, inputs.v), inputs.dout)
+    assert truth.check(case, inputs, out, grads, masked=True) < 1e-6
+    monkeypatch.setattr(truth, "FULL", 1)
+    assert truth.check(case, inputs, out, grads, masked=True) < 1e-6
+    for at, grad in enumerate(grads):
+        wrong = [grad.clone() if i == at else other for i, other in enumerate(grads)]
+        wrong[at][0, 0, case.leads] *= 1.01
+        with pytest.raises(ArithmeticError, match="not timed"):
+            truth.check(case, inputs, out, tuple(wrong), masked=True)
+
+
+def test_wrong_contender_is_not_timed() -> None:
+    gather = contenders()["gather"]
+    wrong = Contender("wrong", "", gather.refuse, lambda case, device: lambda x: x.q + x.k + x.v)
+    good, bad = measure(USES[0], "both", [wrong, gather], CPU, budget_s=0)
+    assert good.contender.name == "gather"
+    assert good.p50 > 0
+    assert bad.reason.startswith("ArithmeticError: relative error")
+
+
+@pytest.mark.parametrize("case", USES, ids=lambda case: case.name)
+def test_every_peer_gives_the_right_result(case: Case) -> None:
+    peers = [
+        contender for contender in contenders().values() if contender.name not in ("flex", "triton", "cuda", "cpu")
+    ]
+    for result in measure(case, "both", peers, CPU, budget_s=0):
+        assert not result.reason, result.reason
+        assert result.error is not None
+
+
+def test_peak_memory_counts_what_a_call_allocates() -> None:
+    peak = peak_memory(CPU, lambda: torch.ones(2**24))
+    if peak is None:
+        pytest.skip("peak memory of the CPU can be measured on Linux only")
+    assert 0.9 * 2**26 < peak < 1.5 * 2**26
+
+
+def test_dense_peers_are_refused_where_they_would_not_end() -> None:
+    huge = Case("huge", "local", batch=1, heads=1, dim=64, beats=100_000)
+    for name in ("sdpa-mask", "mha", "flex"):
+        assert "dense attention of 1200012 tokens" in (contenders()[name].refuse(huge, CPU, "forward") or "")
+    assert contenders()["gather"].refuse(huge, CPU, "forward") is None
+
+
+def test_cases_are_selected_by_name_and_group() -> None:
+    assert tuple(select("default,local-t15", CPU, None)) == CPU_CASES
+    assert select("packed", CPU, torch.float64) == [replace(CPU_MORE[2], dtype=torch.float64)]
+    assert GPU_SCALING[-1] in select("scaling", torch.device("cuda"), None)
+    with pytest.raises(SystemExit, match="'nothing' is unknown; choose from default"):
+        select("nothing", CPU, None)
+
+
+def test_command_prints_tables_and_writes_csv(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--device", "cpu", "--cases", "scale-t15", "--contenders", "gather,cpu,sdpa-mask,triton"]
+    threads = torch.get_num_threads()
+    try:
+        assert main([*arguments, "--budget", "0", "--threads", "1", "--csv", str(tmp_path / "out.csv")]) == 0
+    finally:
+        torch.set_num_threads(threads)
+    shown = capsys.readouterr().out
+    assert "roofline" in shown
+    assert "peer's median / our median" in shown
+    with (tmp_path / "out.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 8
+    ran = {row["contender"] for row in rows if not row["not_run_because"]}
+    assert {"gather", "sdpa-mask"} <= ran
+    for row in rows:
+        assert bool(row["p50_ms"]) != bool(row["not_run_because"])

@@ -1,0 +1,202 @@
+"""Interrupted at any moment and run again, `prepare` gives the identical store; other settings are refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synthetic_ecg as made
+
+from clear_hug.data import (
+    BeatStore,
+    PrepareSettings,
+    Record,
+    StoreError,
+    prepare,
+    prepare_record,
+    read_wfdb,
+    wfdb_source,
+)
+from clear_hug.data import store_writer as writer_module
+
+RECORDS = 9
+SETTINGS = PrepareSettings(beats=4, beat_samples=40)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(writer_module, "CHUNK_RECORDS", 2)
+    for number in range(RECORDS):
+        signal = made.record(fs=100.0, seconds=4.0, bpm=60.0 + 5 * number).signal
+        made.write_record(tmp_path / "in", f"r{number}", signal, fs=100.0)
+    (tmp_path / "in" / "r4.dat").write_bytes(b"short")
+    return tmp_path / "in"
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_every_row_is_its_own_record(folder: Path, tmp_path: Path) -> None:
+    store = prepare(wfdb_source(folder), tmp_path / "out", SETTINGS).store
+    for number in set(range(RECORDS)) - {4}:
+        row = prepare_record(read_wfdb(folder / f"r{number}"), SETTINGS)
+        np.testing.assert_array_equal(store.tokens[number], row.tokens)
+        np.testing.assert_array_equal(store.r_index[number], row.r_index)
+    assert not store.tokens[4].any()
+
+
+class Killed(BaseException):
+    """Stands for a process that ends: nothing catches it."""
+
+
+def _dying_reader(reads: list[Path], after: int):
+    def read(path: Path) -> Record:
+        if len(reads) >= after:
+            raise Killed
+        reads.append(path)
+        return read_wfdb(path)
+
+    return read
+
+
+@pytest.mark.parametrize("after", range(RECORDS))
+def test_killed_while_reading(folder: Path, tmp_path: Path, after: int) -> None:
+    source = wfdb_source(folder)
+    prepare(source, tmp_path / "whole", SETTINGS)
+    with pytest.raises(Killed):
+        prepare(source, tmp_path / "out", SETTINGS, read=_dying_reader([], after))
+    assert not (tmp_path / "out").exists()
+    reads: list[Path] = []
+    result = prepare(source, tmp_path / "out", SETTINGS, read=_dying_reader(reads, RECORDS))
+    assert len(reads) == result.made == RECORDS - after // 2 * 2  # finished chunks of two are not made again
+    assert _files(tmp_path / "out") == _files(tmp_path / "whole")
+    assert not (tmp_path / "out.partial").exists()
+
+
+@pytest.mark.parametrize("step", ["np.save", "_write_records", "file_hash", "write_json", "shutil.rmtree", "_publish"])
+def test_killed_while_finishing(folder: Path, tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = wfdb_source(folder)
+    prepare(source, tmp_path / "whole", SETTINGS)
+
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        if step == "_publish":
+            patch.setattr(writer_module.BeatStoreWriter, "_publish", die)
+        elif step == "write_json":
+            real = writer_module.write_json
+            patch.setattr(
+                writer_module,
+                "write_json",
+                lambda path, data: die() if path.name == "manifest.json" else real(path, data),
+            )
+        else:
+            target = {"np.save": "numpy.save", "shutil.rmtree": "shutil.rmtree"}.get(
+                step, f"{writer_module.__name__}.{step}"
+            )
+            patch.setattr(target, die)
+        with pytest.raises(Killed):
+            prepare(source, tmp_path / "out", SETTINGS)
+    assert not (tmp_path / "out").exists()
+    prepare(source, tmp_path / "out", SETTINGS)
+    assert _files(tmp_path / "out") == _files(tmp_path / "whole")
+    BeatStore.open(tmp_path / "out").verify()
+
+
+@pytest.mark.slow
+def test_a_process_that_is_really_killed(tmp_path: Path) -> None:
+    path = made.write_record(tmp_path / "in", "r", made.record(fs=500.0, seconds=10.0).signal)
+    for number in range(150):
+        for suffix in (".hea", ".dat"):
+            os.link(path.with_suffix(suffix), path.with_name(f"r{number}{suffix}"))
+    code = (
+        "import sys; from pathlib import Path; from clear_hug.data import prepare, wfdb_source\n"
+        "prepare(wfdb_source(sys.argv[1]), sys.argv[2], workers=1)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "in"), str(tmp_path / "out")]
+    process = subprocess.Popen(command, start_new_session=True)
+    chunks = tmp_path / "out.partial" / "chunks"
+    begin = time.monotonic()
+    while not list(chunks.glob("0*.json")) and process.poll() is None and time.monotonic() - begin < 60:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "out").exists()
+    assert list(chunks.glob("0*.json"))
+    subprocess.run(command, check=True)
+    prepare(wfdb_source(tmp_path / "in"), tmp_path / "whole")
+    assert _files(tmp_path / "out") == _files(tmp_path / "whole")
+
+
+def test_any_number_of_workers_gives_the_same_store(folder: Path, tmp_path: Path) -> None:
+    prepare(wfdb_source(folder), tmp_path / "one", SETTINGS, workers=1)
+    prepare(wfdb_source(folder), tmp_path / "two", SETTINGS, workers=2)
+    assert _files(tmp_path / "one") == _files(tmp_path / "two")
+
+
+def test_a_complete_store_is_left_alone(folder: Path, tmp_path: Path) -> None:
+    first = prepare(wfdb_source(folder), tmp_path / "out", SETTINGS)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    again = prepare(wfdb_source(folder), tmp_path / "out", SETTINGS)
+    assert (first.already_complete, again.already_complete, again.made) == (False, True, 0)
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    assert prepare(wfdb_source(folder), tmp_path / "out", SETTINGS, overwrite=True).made == RECORDS
+
+
+def test_other_settings_are_refused_by_name_and_overwritten_when_asked(folder: Path, tmp_path: Path) -> None:
+    prepare(wfdb_source(folder), tmp_path / "out", SETTINGS)
+    other = PrepareSettings(beats=5, beat_samples=40)
+    with pytest.raises(StoreError, match=r"settings: beats 4 there, 5 now.*--overwrite"):
+        prepare(wfdb_source(folder), tmp_path / "out", other)
+    (folder / "r8.hea").unlink()
+    with pytest.raises(StoreError, match=r"source: records 9 there, 8 now, other records or labels"):
+        prepare(wfdb_source(folder), tmp_path / "out", SETTINGS)
+    assert len(prepare(wfdb_source(folder), tmp_path / "out", other, overwrite=True).store) == 8
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
+def test_an_unfinished_store_with_other_settings_is_refused_too(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(Killed):
+        prepare(wfdb_source(folder), tmp_path / "out", SETTINGS, read=_dying_reader([], 5))
+    other = PrepareSettings(beats=5, beat_samples=40)
+    with pytest.raises(StoreError, match=r"unfinished store with other settings .*beats 4 there, 5 now"):
+        prepare(wfdb_source(folder), tmp_path / "out", other)
+    assert prepare(wfdb_source(folder), tmp_path / "out", other, overwrite=True).made == RECORDS
+
+
+def test_folders_of_something_else_are_never_overwritten(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    for overwrite in (False, True):
+        with pytest.raises(StoreError, match="mine"):
+            prepare(wfdb_source(folder), tmp_path / "mine", SETTINGS, overwrite=overwrite)
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="is a file"):
+        prepare(wfdb_source(folder), tmp_path / "file", SETTINGS)
+    (tmp_path / "new").mkdir()
+    prepare(wfdb_source(folder), tmp_path / "new", SETTINGS)
+
+
+def test_an_unexpected_error_flags_the_record_and_goes_on(folder: Path, tmp_path: Path) -> None:
+    def read(path: Path) -> Record:
+        if path.name == "r2":
+            raise RuntimeError("the disk\ncaught fire")
+        return read_wfdb(path)
+
+    store = prepare(wfdb_source(folder), tmp_path / "out", SETTINGS, read=read).store
+    assert store.flags[2] == "internal error: RuntimeError: the disk caught fire"
+    assert store.flags[4].startswith("unreadable: record r4: r4.dat is truncated")
+    assert [bool(flag) for flag in store.flags] == [number in (2, 4) for number in range(RECORDS)]
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["flags"] == {"internal error": 1, "unreadable": 1}
+    assert manifest["counts"]["flagged"] == 2

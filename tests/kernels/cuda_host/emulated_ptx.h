@@ -1,0 +1,90 @@
+// What csrc/cuda/ptx.cuh declares, computed lane by lane from the documented fragment layouts.
+#pragma once
+
+#include <cmath>
+#include <cstring>
+
+namespace clear_cuda {
+
+inline unsigned char *dynamic_shared() { return emulation::dynamic_shared(); }
+
+inline float power_of_two(float x) { return std::exp2(x); }
+
+// Copies arrive only when they are awaited, so that a missing wait shows.
+inline void copy16(void *shared, const void *global) { emulation::self().open_copies.push_back({shared, global}); }
+inline void copy_commit() {
+  emulation::Thread &thread = emulation::self();
+  thread.copy_groups.push_back(thread.open_copies);
+  thread.open_copies.clear();
+}
+template <int kPending> void copy_wait() {
+  auto &groups = emulation::self().copy_groups;
+  while (groups.size() > kPending) {
+    for (const emulation::AsyncCopy &copy : groups.front()) std::memcpy(copy.target, copy.source, 16);
+    groups.erase(groups.begin());
+  }
+}
+
+inline int lane_index() { return static_cast<int>(emulation::self().index.x % 32); }
+
+template <bool kTransposed> void emulated_load_matrices(uint32_t (&x)[4], const void *row, int line) {
+  const emulation::Site site{"load_matrices", line};
+  const int lane = lane_index(), r = lane / 4, c = lane % 4;
+  struct Result {
+    uint32_t x[4];
+  };
+  const Result result = emulation::warp_collective(site, row, [&](auto row_of) {
+    Result loaded;
+    for (int matrix = 0; matrix < 4; ++matrix) {
+      const auto element = [&](int i, int j) {
+        uint16_t bits;
+        std::memcpy(&bits, static_cast<const unsigned char *>(row_of(8 * matrix + i)) + 2 * j, sizeof bits);
+        return static_cast<uint32_t>(bits);
+      };
+      const uint32_t low = kTransposed ? element(2 * c, r) : element(r, 2 * c);
+      const uint32_t high = kTransposed ? element(2 * c + 1, r) : element(r, 2 * c + 1);
+      loaded.x[matrix] = low | high << 16;
+    }
+    return loaded;
+  });
+  std::memcpy(x, result.x, sizeof result.x);
+}
+inline void load_matrices(uint32_t (&x)[4], const void *row, int line = __builtin_LINE()) {
+  emulated_load_matrices<false>(x, row, line);
+}
+inline void load_matrices_transposed(uint32_t (&x)[4], const void *row, int line = __builtin_LINE()) {
+  emulated_load_matrices<true>(x, row, line);
+}
+
+inline float value_of(__half, uint32_t bits) { return emulation::half_value(static_cast<uint16_t>(bits)); }
+inline float value_of(__nv_bfloat16, uint32_t bits) { return emulation::bfloat16_value(static_cast<uint16_t>(bits)); }
+
+template <typename T>
+void multiply_add(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, int line = __builtin_LINE()) {
+  struct Operands {
+    uint32_t a[4], b[2];
+  };
+  struct Sums {
+    float c[4];
+  };
+  const Operands mine = {{a[0], a[1], a[2], a[3]}, {b0, b1}};
+  const int lane = lane_index(), r = lane / 4, t = lane % 4;
+  const emulation::Site site{"multiply_add", line};
+  const Sums sums = emulation::warp_collective(site, mine, [&](auto lane_of) {
+    // Element (i, k) of a is in lane 4 (i % 8) + k % 8 / 2; element (k, j) of b in lane 4 j + k % 8 / 2.
+    const auto half = [](uint32_t pair, int odd) { return value_of(T{}, odd != 0 ? pair >> 16 : pair & 0xffffu); };
+    Sums added = {{c[0], c[1], c[2], c[3]}};
+    for (int e = 0; e < 4; ++e) {
+      const int i = r + e / 2 * 8, j = 2 * t + e % 2;
+      for (int k = 0; k < 16; ++k) {
+        const uint32_t pair_a = lane_of(4 * (i % 8) + k % 8 / 2).a[i / 8 + k / 8 * 2];
+        const uint32_t pair_b = lane_of(4 * j + k % 8 / 2).b[k / 8];
+        added.c[e] += half(pair_a, k % 2) * half(pair_b, k % 2);
+      }
+    }
+    return added;
+  });
+  std::memcpy(c, sums.c, sizeof sums.c);
+}
+
+}  // namespace clear_cuda

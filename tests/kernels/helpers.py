@@ -1,0 +1,183 @@
+"""The oracle, the tolerance rule and the list of backends that the attention tests share. Tested in test_helpers.py."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import pytest
+import torch
+from attention_rounding import rounding_units
+from torch import Tensor
+
+from clear_kernels import attention_mask, backends, beat_sparse_attention, packed_view_attention
+from clear_kernels.backends import cpu
+from clear_kernels.mask import packed_mask
+from clear_kernels.philox import batch_heads, keep_mask
+
+PUBLIC = {"grid": beat_sparse_attention, "packed": packed_view_attention}
+EPS = {dtype: torch.finfo(dtype).eps for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16)}
+
+FLOOR_UNITS = 2.0
+CAP_UNITS = 16.0
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to run a backend: its name, the instruction set the C++ kernel is held to, and a device."""
+
+    backend: str
+    isa: str = ""
+    device: str = "cpu"
+
+    def __str__(self) -> str:
+        return f"{self.backend}-{self.isa}" if self.isa else self.backend
+
+    @contextmanager
+    def active(self) -> Iterator[str]:
+        """Yield the backend's name while the C++ kernel is held to ``isa``."""
+        if not self.isa:
+            yield self.backend
+            return
+        names = ("forward", "backward", "packed_forward", "packed_backward")
+        held = {name: functools.partial(getattr(cpu, name), isa=self.isa) for name in names}
+        with mock.patch.multiple(cpu, **held):
+            yield self.backend
+
+
+def all_variants() -> list[Any]:
+    """Every backend as a pytest parameter; one that cannot run here is skipped with its reason."""
+    reasons = backends()
+    found: list[Any] = [Variant("reference"), Variant("gather")]
+    if reasons["cpu"] is None:
+        found += [Variant("cpu", isa) for isa in cpu.extension().isas()]
+    else:
+        found.append(pytest.param(Variant("cpu"), marks=pytest.mark.skip(reason=reasons["cpu"])))
+    if torch.cuda.is_available():
+        found += [Variant(name, device="cuda") for name in ("triton", "cuda") if reasons[name] is None]
+    return found
+
+
+each_variant = pytest.mark.parametrize("variant", all_variants(), ids=str)
+one_isa = pytest.mark.parametrize(
+    "variant", [v for v in all_variants() if not isinstance(v, Variant) or v.isa != "generic"], ids=str
+)
+each_native = pytest.mark.parametrize(
+    "variant",
+    [v for v in all_variants() if not isinstance(v, Variant) or v.backend not in ("reference", "gather")],
+    ids=str,
+)
+
+
+def dense(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor, *, keep: Tensor | None = None, p: float = 0.0, scale: float
+) -> Tensor:
+    """Masked attention in the inputs' own dtype throughout: exact for float64, "plain PyTorch" for the others."""
+    mask = mask if mask.dim() == 2 else mask[:, None]  # [(B, 1), N, N]
+    real = mask.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)  # [(B, 1), N, 1]
+    q, k, v = (x.masked_fill(~real, 0) for x in (q, k, v))
+    logits = (q @ k.mT * scale).masked_fill(~mask & real, -torch.inf)
+    weights = torch.softmax(logits, -1)
+    if keep is not None:
+        weights = weights * keep / (1 - p)
+    return (weights @ v).masked_fill(~real, 0)
+
+
+def dropout_keep(q: Tensor, options: dict[str, Any]) -> Tensor | None:
+    """Which entries of the dense attention of ``q`` survive: bool [B, H, N, N], or None without dropout."""
+    p = options.get("dropout_p", 0.0)
+    return _keep(q.shape[0], q.shape[1], q.shape[2], options["seed"], p, q.device) if p else None
+
+
+@functools.lru_cache(maxsize=2)
+def _keep(batch: int, heads: int, tokens: int, seed: int, p: float, device: torch.device) -> Tensor:
+    token = torch.arange(tokens, device=device)
+    rows = batch_heads(batch, heads, device)
+    seeds = torch.tensor([seed], device=device)
+    return keep_mask(seeds, batch_head=rows, query=token[:, None], key=token, dropout_p=p)
+
+
+def mask_of(q: Tensor, form: str, options: dict[str, Any]) -> Tensor:
+    """The dense mask of a call's keyword arguments."""
+    if form == "grid":
+        mask = attention_mask(options["leads"], options["beats"], options.get("visible"), options.get("valid"))
+    else:
+        mask = packed_mask(options["leads"], options["lead"], options.get("valid"))
+    return mask.to(q.device)
+
+
+def dense_call(form: str) -> Callable[..., Tensor]:
+    """A function that takes what the public function of ``form`` takes and runs :func:`dense`."""
+
+    def call(q: Tensor, k: Tensor, v: Tensor, **options: Any) -> Tensor:
+        p, scale = options.get("dropout_p", 0.0), options.get("scale") or q.shape[3] ** -0.5
+        return dense(q, k, v, mask_of(q, form, options), keep=dropout_keep(q, options), p=p, scale=scale)
+
+    return call
+
+
+def call_units(
+    form: str, q: Tensor, k: Tensor, v: Tensor, dout: Tensor, options: dict[str, Any], eps: float
+) -> list[float]:
+    """:func:`rounding_units` of a call of the public function."""
+    p, scale = options.get("dropout_p", 0.0), options.get("scale") or q.shape[3] ** -0.5
+    return rounding_units(q, k, v, dout, mask_of(q, form, options), dropout_keep(q, options), p, scale, eps)
+
+
+def with_gradients(function: Callable[..., Tensor], q: Tensor, k: Tensor, v: Tensor, dout: Tensor) -> list[Tensor]:
+    """Return [out, dq, dk, dv] of ``function(q, k, v)``."""
+    q, k, v = (x.detach().requires_grad_() for x in (q, k, v))
+    out = function(q, k, v)
+    return [out.detach(), *torch.autograd.grad(out, (q, k, v), dout)]
+
+
+def run(variant: Variant, form: str, tensors: Iterable[Tensor], options: dict[str, Any]) -> list[Tensor]:
+    """Return [out, dq, dk, dv] of the public function of ``form`` on ``tensors`` (q, k, v, dout)."""
+    with variant.active() as backend:
+        return with_gradients(lambda *x: PUBLIC[form](*x, **options, backend=backend), *tensors)
+
+
+def worst(actual: Tensor, exact: Tensor) -> float:
+    """The largest absolute error; NaN counts as infinite."""
+    if actual.numel() == 0:
+        return 0.0
+    return float((actual.double() - exact.double()).abs().nan_to_num(nan=torch.inf).max())
+
+
+def assert_accurate(name: str, actual: Tensor, exact: Tensor, plain: Tensor, *, factor: float, unit: float) -> None:
+    """Assert that ``actual`` errs at most ``factor`` times as much as plain PyTorch of its dtype, up to rounding.
+
+    Both are compared with ``exact`` (float64). ``unit`` is what rounding alone does (see attention_rounding.py): plain
+    PyTorch may be lucky by ``FLOOR_UNITS`` of it, and however badly it does, ``CAP_UNITS`` are never exceeded.
+    """
+    assert actual.dtype == plain.dtype, f"{name}: {actual.dtype=} and {plain.dtype=}"
+    assert exact.dtype == torch.float64, f"{name}: {exact.dtype=} is not exact"
+    assert actual.shape == exact.shape, f"{name}: {actual.shape=} and {exact.shape=}"
+    error, simple = worst(actual, exact), worst(plain, exact)
+    allowed = min(factor * simple + FLOOR_UNITS * unit, CAP_UNITS * unit)
+    assert error <= allowed, f"{name}: error {error:.3g} exceeds {allowed:.3g}; {unit=:.3g}, plain {simple:.3g}"
+
+
+@contextmanager
+def nan_filled_empty() -> Iterator[None]:
+    """Make ``torch.empty`` and its kin return NaN, so that an element nobody wrote shows."""
+
+    def filled(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        @functools.wraps(make)
+        def wrapper(*args: Any, **kwargs: Any) -> Tensor:
+            made = make(*args, **kwargs)
+            return made.fill_(torch.nan) if made.is_floating_point() else made
+
+        return wrapper
+
+    with (
+        mock.patch.object(torch, "empty", filled(torch.empty)),
+        mock.patch.object(torch, "empty_like", filled(torch.empty_like)),
+        mock.patch.object(torch, "empty_strided", filled(torch.empty_strided)),
+        mock.patch.object(Tensor, "new_empty", filled(Tensor.new_empty)),
+    ):
+        yield
