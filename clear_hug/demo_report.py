@@ -146,10 +146,10 @@ def _what_it_is(demo: Demo) -> str:
 def _what_was_done(demo: Demo, records: dict[str, int]) -> str:
     counts = demo.store.manifest["counts"]
     return (
-        f"{counts['records']:,} records, {counts['beats']:,} heartbeats kept, {counts['flagged']:,} records flagged and "
-        f"left out. Task {demo.task!r}: {records['train']:,} training, {records['validation']:,} validation and "
-        f"{records['test']:,} test records. CLEAR {demo.config.size} was pre-trained for {demo.pretraining.epochs} epochs "
-        "on the training records without their labels; then heads were trained on the frozen encoder."
+        f"{counts['records']:,} records, {counts['beats']:,} heartbeats kept, {counts['flagged']:,} records flagged "
+        f"and left out. Task {demo.task!r}: {records['train']:,} training, {records['validation']:,} validation and "
+        f"{records['test']:,} test records. CLEAR {demo.config.size} was pre-trained for {demo.pretraining.epochs} "
+        "epochs on the training records without their labels; then heads were trained on the frozen encoder."
     )
 
 

@@ -49,6 +49,8 @@ class FriendlyGroup(TyperGroup):
             return super().invoke(ctx)
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # the reader of our output left; the caller ends quietly
         except (ValueError, OSError) as error:
             raise fail(_sentence(error)) from None
         except KeyboardInterrupt:

@@ -19,7 +19,7 @@ def probe(
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for classifier, figures and features.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for classifier and figures.", show_default=False)],
     head: Annotated[str, typer.Option(help="linear (mean of the lead tokens) or hug.")] = "hug",
     task: Annotated[
         str | None, typer.Option(help="Whose labels.  [default: super, or the store's only task]", show_default=False)
@@ -40,13 +40,19 @@ def probe(
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     amp: Annotated[str, typer.Option(help="Precision of the encoder: none (float32) or bf16.")] = "none",
+    features: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps the encoder's features.  [default: --out]", show_default=False),
+    ] = None,
 ) -> None:
     """Train a head on a frozen encoder, choose the epoch by validation macro AUROC, test once with a 95 % interval.
 
-    The encoder's features are computed once and kept in --out; heads and fractions on the same encoder reuse them.
+    The encoder's features are computed once and kept in --features; heads and fractions on one encoder share them.
 
         clear-hug probe --store beats --checkpoint run/clear.safetensors --head hug --task super --out probe
         clear-hug probe --store beats --checkpoint random --size tiny --head linear --task super --out baseline
+
+    Writes `classifier.safetensors` (for `clear-hug predict`), `result.json` and `test_predictions.csv` into --out.
     """
     from clear_hug.data.store import BeatStore
     from clear_hug.training.probe import ProbeConfig
@@ -68,16 +74,26 @@ def probe(
     )
     source = untrained_encoder(size, seed, beats) if checkpoint == "random" else pretrained_encoder(checkpoint, beats)
     with progress_bar() as bar:
-        features = bar.add_task("features", total=None, note="")
+        reading = bar.add_task("features", total=None, note="")
         training = bar.add_task("probe", total=epochs, note="")
 
         def on_features(done: int, total: int) -> None:
-            bar.update(features, completed=done, total=total)
+            bar.update(reading, completed=done, total=total)
 
         def on_epoch(entry: dict[str, Any]) -> None:
             bar.update(training, completed=entry["epoch"], note=f"validation {entry['score']:.3f}")
 
-        run = run_probe(beats, source, config, out, task=task, amp=amp, on_features=on_features, on_epoch=on_epoch)
+        run = run_probe(
+            beats,
+            source,
+            config,
+            out,
+            task=task,
+            features_folder=features,
+            amp=amp,
+            on_features=on_features,
+            on_epoch=on_epoch,
+        )
     _report(run.summary)
     output().print(f"Classifier {run.classifier}, figures {run.result_file}", soft_wrap=True)
 

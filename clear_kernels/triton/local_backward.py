@@ -147,11 +147,11 @@ def local_backward(
         if valid is not None:
             live_low = tl.sum(tl.where(is_key, bit_at(row, 0), 0), 0)
             live_high = tl.sum(tl.where(is_key, bit_at(row, 1), 0), 0)
-        itself = is_class & (t == 0)  # [R] a class token meets itself in the first tile only
+        itself = row < tl.where(t == 0, L, 0)  # [R] a class token meets itself in the first tile only
         bits_low = (low | tl.where(itself, bit_at(row, 0), 0)) & live_low  # [R]
         bits_high = (high | tl.where(itself, bit_at(row, 1), 0)) & live_high  # [R]
         may = entry_mask(bits_low, bits_high, R)  # [R, R]
-        carried = (is_class & (t > start))[:, None]  # [R, 1]
+        carried = (row < tl.where(t > start, L, 0))[:, None]  # [R, 1] class rows after the first tile
 
         s = dot_rows(q0, q1, k0, k1, D1, PRECISION)  # [R, R]
         p = tl.where(may, tl.exp2(s * (scale * LOG2E) - log[:, None]), 0.0)  # [R, R]
@@ -173,15 +173,16 @@ def local_backward(
         dq0, dq1 = add_product(ds, k0, k1, dq0, dq1, D1, PRECISION)  # [R, D]
 
         last = t + C >= stop
+        closing = row < tl.where(last, L, 0)  # [R] class rows in the last tile
         finished = inside  # [R]
         if part is None:
-            finished = inside | (is_class & last)
+            finished = inside | closing
         else:
             slot = ((bh.to(tl.int64) * splits + split) * L + row) * D  # [R]
             step = BH.to(tl.int64) * splits * L * D
-            store_rows(part, slot, dq0, dq1, is_class & last, D, D0, D1)
-            store_rows(part + step, slot, dk0, dk1, is_class & last, D, D0, D1)
-            store_rows(part + 2 * step, slot, dv0, dv1, is_class & last, D, D0, D1)
+            store_rows(part, slot, dq0, dq1, closing, D, D0, D1)
+            store_rows(part + step, slot, dk0, dk1, closing, D, D0, D1)
+            store_rows(part + 2 * step, slot, dv0, dv1, closing, D, D0, D1)
         HAS: tl.constexpr = visible is not None
         is_visible = is_valid & ~is_local  # [R] their dq is complete, their dk and dv hold the dense kernels' part
         add = finished & (is_visible | is_class)  # [R]

@@ -106,7 +106,7 @@ def local_forward(
         if valid is not None:
             live_low = tl.sum(tl.where(is_key, bit_at(row, 0), 0), 0)
             live_high = tl.sum(tl.where(is_key, bit_at(row, 1), 0), 0)
-        itself = is_class & (t == 0)  # [R] a class token meets itself in the first tile only
+        itself = row < tl.where(t == 0, L, 0)  # [R] a class token meets itself in the first tile only
         bits_low = (low | tl.where(itself, bit_at(row, 0), 0)) & live_low  # [R]
         bits_high = (high | tl.where(itself, bit_at(row, 1), 0)) & live_high  # [R]
         may = entry_mask(bits_low, bits_high, R)  # [R, R]
@@ -115,7 +115,7 @@ def local_forward(
         if PRESCALE:
             s = s * scale
         s = tl.where(may, s, MASKED)
-        carried = is_class & (t > start)  # [R]
+        carried = row < tl.where(t > start, L, 0)  # [R] class rows after the first tile
         before = tl.where(carried, top, MASKED)  # [R]
         top = tl.maximum(before, tl.max(s, 1))  # [R]
         p = tl.exp2(s * to_log2 - (top * to_log2)[:, None])  # [R, R]
@@ -129,6 +129,7 @@ def local_forward(
         )  # [R, D]
 
         last = t + C >= stop
+        closing = row < tl.where(last, L, 0)  # [R] class rows in the last tile
         is_query = is_local | is_class  # [R]
         log, inverse = log2_and_inverse(total, FAST)  # [R]
         inverse = tl.where(is_query, inverse, 0.0)
@@ -137,11 +138,11 @@ def local_forward(
         # Visible beats belong to the dense kernel; padding is written here, as zero.
         write = inside & (is_local | ~is_valid)  # [R]
         if part_out is None:
-            write |= is_class & last
+            write |= closing
         else:
             slot = (bh.to(tl.int64) * splits + split) * L + row  # [R]
-            store_rows(part_out, slot * D, result0, result1, is_class & last, D, D0, D1)
-            tl.store(part_lse + slot, log, mask=is_class & last)
+            store_rows(part_out, slot * D, result0, result1, closing, D, D0, D1)
+            tl.store(part_lse + slot, log, mask=closing)
         store_rows(out, offset * on, result0, result1, write, D, D0, D1)
         tl.store(lse + token, log * LN2, mask=write)
 

@@ -18,7 +18,8 @@ public:
   void start(const Reader *const (&readers)[READERS], int64_t first, int64_t step, int64_t leads, int64_t tiles) {
     int count = 0;
     for (int64_t i = 0; i < leads; ++i) {
-      for (const Reader *reader : readers) rows_[count++] = reinterpret_cast<const char *>(reader->address(first + i * step));
+      for (const Reader *reader : readers)
+        rows_[count++] = reinterpret_cast<const char *>(reader->address(first + i * step));
     }
     next_ = 0;
     count_ = count;

@@ -104,11 +104,13 @@ void run(const P &p, int threads, size_t scratch_bytes, const Run &task, const M
   const size_t stride = (scratch_bytes + 63) / 64 * 64 + 64;
   const int workers = static_cast<int>(std::clamp<int64_t>(p.tasks(), 1, std::max(threads, 1)));
   const Buffer scratch(stride * static_cast<size_t>(workers));
-  parallel_for(p.tasks(), workers,
-               [&](int64_t index, int worker) { task(p, index, scratch.get() + stride * static_cast<size_t>(worker)); });
+  parallel_for(p.tasks(), workers, [&](int64_t index, int worker) {
+    task(p, index, scratch.get() + stride * static_cast<size_t>(worker));
+  });
   if (p.chunks == 1) return;
-  parallel_for(p.batch * p.heads, workers,
-               [&](int64_t index, int worker) { merge(p, index, scratch.get() + stride * static_cast<size_t>(worker)); });
+  parallel_for(p.batch * p.heads, workers, [&](int64_t index, int worker) {
+    merge(p, index, scratch.get() + stride * static_cast<size_t>(worker));
+  });
 }
 
 } // namespace

@@ -24,30 +24,32 @@ template <class T> struct Backward {
 
   Group group;
   Ahead ahead;
-  RowBlock<C> class_q, class_k, class_v, class_dout;     // [L]
-  C *class_delta;                                        // [L]
-  C *class_dq, *class_dk, *class_dv;                     // [L, width]
-  RowBlock<C> group_k, group_v, group_q, group_dout;     // [G]
-  C *probability, *dscore;                               // [G + 1, stride] the last key is each query's class token
-  int64_t stride;                                        // G rounded up to whole vectors
-  C *delta, *row_lse;                                    // [G] of each local query
+  RowBlock<C> class_q, class_k, class_v, class_dout; // [L]
+  C *class_delta;                                    // [L]
+  C *class_dq, *class_dk, *class_dv;                 // [L, width]
+  RowBlock<C> group_k, group_v, group_q, group_dout; // [G]
+  C *probability, *dscore;                           // [G + 1, stride] the last key is each query's class token
+  int64_t stride;                                    // G rounded up to whole vectors
+  C *delta, *row_lse;                                // [G] of each local query
   int64_t query_position[kMaxGroup];
-  C *class_p, *class_ds;                                 // [G] weights of a key's gradient from its class query
-  const C **own_k, **own_v, **own_q, **own_dout;         // [G]
-  const C **base_dk, **base_dv;                          // [G] what the global queries gave, or null
-  TargetBlock<C> to_dq, to_dk, to_dv;                    // [G]
-  C *row_buffer;                                         // [width]
-  int64_t *rank;                                         // [N] index of each global token in the list
-  C *global_dk, *global_dv;                              // [capacity, width]
+  C *class_p, *class_ds;                         // [G] weights of a key's gradient from its class query
+  const C **own_k, **own_v, **own_q, **own_dout; // [G]
+  const C **base_dk, **base_dv;                  // [G] what the global queries gave, or null
+  TargetBlock<C> to_dq, to_dk, to_dv;            // [G]
+  C *row_buffer;                                 // [width]
+  int64_t *rank;                                 // [N] index of each global token in the list
+  C *global_dk, *global_dv;                      // [capacity, width]
 
   Backward(const BackwardProblem &problem, Arena &arena) : p(problem), width(padded_width<T>(problem)) {
     const bool direct = rows_are_direct<T>(p);
     const int64_t leads = p.leads, most = group_capacity(p);
     stride = round_up<C>(most);
-    for (RowBlock<C> *block : {&class_q, &class_k, &class_v, &class_dout}) *block = RowBlock<C>(arena, leads, width, direct);
+    for (RowBlock<C> *block : {&class_q, &class_k, &class_v, &class_dout})
+      *block = RowBlock<C>(arena, leads, width, direct);
     class_delta = arena.take<C>(round_up<C>(leads));
     for (C **rows : {&class_dq, &class_dk, &class_dv}) *rows = arena.take<C>(leads * width);
-    for (RowBlock<C> *block : {&group_k, &group_v, &group_q, &group_dout}) *block = RowBlock<C>(arena, most, width, direct);
+    for (RowBlock<C> *block : {&group_k, &group_v, &group_q, &group_dout})
+      *block = RowBlock<C>(arena, most, width, direct);
     for (C **scores : {&probability, &dscore}) *scores = arena.take<C>((most + 1) * stride);
     for (C **values : {&delta, &row_lse, &class_p, &class_ds}) *values = arena.take<C>(stride);
     for (const C ***rows : {&own_k, &own_v, &own_q, &own_dout, &base_dk, &base_dv}) *rows = arena.take<const C *>(most);
@@ -163,8 +165,7 @@ template <class T> struct Backward {
       add_scaled<C>(class_dk + at, own_ds[r], group_q.rows[r], width);
       add_scaled<C>(class_dv + at, own_p[r], group_dout.rows[r], width);
     }
-    weighted_sum<C>({dscore, 1, stride, group_k.rows, keys, nullptr, own_ds, own_k, to_dq.rows, queries, width},
-                    ahead);
+    weighted_sum<C>({dscore, 1, stride, group_k.rows, keys, nullptr, own_ds, own_k, to_dq.rows, queries, width}, ahead);
     for (int r = 0; r < queries; ++r) dq.commit(query_position[r], to_dq.rows[r]);
   }
 
@@ -193,9 +194,8 @@ template <class T> struct Backward {
       base_dk[i] = group.visible[i] ? global_dk + at : nullptr;
       base_dv[i] = group.visible[i] ? global_dv + at : nullptr;
     }
-    weighted_sum<C>({dscore, stride, 1, group_q.rows, group.local, base_dk, class_ds, own_q, to_dk.rows, group.size,
-                     width},
-                    ahead);
+    weighted_sum<C>(
+        {dscore, stride, 1, group_q.rows, group.local, base_dk, class_ds, own_q, to_dk.rows, group.size, width}, ahead);
     weighted_sum<C>({probability, stride, 1, group_dout.rows, group.local, base_dv, class_p, own_dout, to_dv.rows,
                      group.size, width},
                     ahead);

@@ -14,13 +14,13 @@ template <class T> struct BackwardGlobal {
   Backward<T> &b;
   const int64_t *positions;
   int64_t count;
-  RowBlock<C> keys, values;     // [capacity]
-  RowBlock<C> queries, douts;   // [kBackwardQueries]
-  TargetBlock<C> to_dq;         // [kBackwardQueries]
-  C *probability, *dscore;      // [kBackwardKeys, kBackwardQueries]
+  RowBlock<C> keys, values;        // [capacity]
+  RowBlock<C> queries, douts;      // [kBackwardQueries]
+  TargetBlock<C> to_dq;            // [kBackwardQueries]
+  C *probability, *dscore;         // [kBackwardKeys, kBackwardQueries]
   C *own_p, *own_ds, *delta, *lse; // [kBackwardQueries]
-  const C **own_k, **own_v;     // [kBackwardQueries]
-  C **to_dk, **to_dv;           // [kBackwardKeys]
+  const C **own_k, **own_v;        // [kBackwardQueries]
+  C **to_dk, **to_dv;              // [kBackwardKeys]
 
   BackwardGlobal(Backward<T> &backward, Arena &arena) : b(backward) {
     const BackwardProblem &p = b.p;
@@ -91,8 +91,8 @@ private:
     dots<C>(keys.rows + first, n, queries.rows, m, b.width, probability, stride, b.ahead);
     dots<C>(values.rows + first, n, douts.rows, m, b.width, dscore, stride, b.ahead);
     if (b.philox.active()) {
-      dropped_logit_gradients<C>(probability, dscore, stride, n, m, b.scale, lse, delta, b.philox, positions + first, at,
-                                 b.gain);
+      dropped_logit_gradients<C>(probability, dscore, stride, n, m, b.scale, lse, delta, b.philox, positions + first,
+                                 at, b.gain);
     } else {
       logit_gradients<C>(probability, dscore, stride, n, m, b.scale, lse, delta);
     }
@@ -100,7 +100,8 @@ private:
       to_dk[j] = b.global_dk + (first + j) * b.width;
       to_dv[j] = b.global_dv + (first + j) * b.width;
     }
-    weighted_sum<C>({dscore, 1, stride, keys.rows + first, n, to_dq.rows, nullptr, nullptr, to_dq.rows, m, b.width}, b.ahead);
+    weighted_sum<C>({dscore, 1, stride, keys.rows + first, n, to_dq.rows, nullptr, nullptr, to_dq.rows, m, b.width},
+                    b.ahead);
     weighted_sum<C>({dscore, stride, 1, queries.rows, m, to_dk, nullptr, nullptr, to_dk, n, b.width}, b.ahead);
     weighted_sum<C>({probability, stride, 1, douts.rows, m, to_dv, nullptr, nullptr, to_dv, n, b.width}, b.ahead);
   }

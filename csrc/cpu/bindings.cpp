@@ -76,10 +76,18 @@ void forward(int form, int dtype, int64_t batch, int64_t heads, int64_t leads, i
              int64_t visible_batch_stride, uintptr_t valid, int64_t valid_batch_stride, uintptr_t lead,
              int64_t lead_batch_stride, double dropout_p, uint64_t seed, double scale, int threads,
              const std::string &isa) {
-  auto p = problem<ForwardProblem>({form,      dtype,     batch,       heads,   leads,                beats, dim,
-                                    q,         k,         v,           q_strides, k_strides,          v_strides,
-                                    all_visible, visible, visible_batch_stride, valid, valid_batch_stride, lead,
-                                    lead_batch_stride, dropout_p, seed, scale});
+  auto p = problem<ForwardProblem>({form,      dtype,
+                                    batch,     heads,
+                                    leads,     beats,
+                                    dim,       q,
+                                    k,         v,
+                                    q_strides, k_strides,
+                                    v_strides, all_visible,
+                                    visible,   visible_batch_stride,
+                                    valid,     valid_batch_stride,
+                                    lead,      lead_batch_stride,
+                                    dropout_p, seed,
+                                    scale});
   p.out = pointer<void>(out);
   p.lse = pointer<void>(lse);
   const py::gil_scoped_release release;
@@ -93,10 +101,18 @@ void backward(int form, int dtype, int64_t batch, int64_t heads, int64_t leads, 
               uintptr_t visible, int64_t visible_batch_stride, uintptr_t valid, int64_t valid_batch_stride,
               uintptr_t lead, int64_t lead_batch_stride, double dropout_p, uint64_t seed, double scale, int threads,
               const std::string &isa) {
-  auto p = problem<BackwardProblem>({form,      dtype,     batch,       heads,   leads,                beats, dim,
-                                     q,         k,         v,           q_strides, k_strides,          v_strides,
-                                     all_visible, visible, visible_batch_stride, valid, valid_batch_stride, lead,
-                                     lead_batch_stride, dropout_p, seed, scale});
+  auto p = problem<BackwardProblem>({form,      dtype,
+                                     batch,     heads,
+                                     leads,     beats,
+                                     dim,       q,
+                                     k,         v,
+                                     q_strides, k_strides,
+                                     v_strides, all_visible,
+                                     visible,   visible_batch_stride,
+                                     valid,     valid_batch_stride,
+                                     lead,      lead_batch_stride,
+                                     dropout_p, seed,
+                                     scale});
   p.out = pointer<const void>(out);
   p.lse = pointer<const void>(lse);
   p.dout = tensor(dout, dout_strides);

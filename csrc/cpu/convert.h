@@ -1,4 +1,5 @@
-// Rows of any storage type as rows of the compute type (float, or double for double), padded with zeros to whole vectors.
+// Rows of any storage type as rows of the compute type (float, or double for double), padded with zeros to whole
+// vectors.
 #pragma once
 
 #include "params.h"

@@ -27,22 +27,22 @@ template <class T> struct Forward {
   Group group;
   Ahead ahead;
   int64_t query_position[kMaxGroup];
-  RowBlock<C> class_q, class_k, class_v;    // [L]
-  RowBlock<C> group_q, group_k, block_v;    // [G], [G], [groups per block * G]
-  TargetBlock<C> target;                    // [G]
-  C *scores;                                // [G + 1, stride] the last key is each query's class token
-  int64_t stride;                           // G rounded up to whole vectors
-  C *logits;                                // [G]
-  const C **own_k, **own_v, **own_q;        // [G] rows of each beat's class token
-  Running<C> local;                         // [G]
-  Running<C> classes;                       // [L]
-  C *class_rows;                            // [L, width]
-  C *pending;                               // [slots, class_stride] logits that wait to be folded in
-  int64_t class_stride;                     // L rounded up to whole vectors
-  const C **pending_v;                      // [L, slots]
-  int64_t *pending_position;                // [L, slots]
-  int *pending_count;                       // [L]
-  C *pending_weight;                        // [slots]
+  RowBlock<C> class_q, class_k, class_v; // [L]
+  RowBlock<C> group_q, group_k, block_v; // [G], [G], [groups per block * G]
+  TargetBlock<C> target;                 // [G]
+  C *scores;                             // [G + 1, stride] the last key is each query's class token
+  int64_t stride;                        // G rounded up to whole vectors
+  C *logits;                             // [G]
+  const C **own_k, **own_v, **own_q;     // [G] rows of each beat's class token
+  Running<C> local;                      // [G]
+  Running<C> classes;                    // [L]
+  C *class_rows;                         // [L, width]
+  C *pending;                            // [slots, class_stride] logits that wait to be folded in
+  int64_t class_stride;                  // L rounded up to whole vectors
+  const C **pending_v;                   // [L, slots]
+  int64_t *pending_position;             // [L, slots]
+  int *pending_count;                    // [L]
+  C *pending_weight;                     // [slots]
 
   Forward(const ForwardProblem &problem, Arena &arena) : p(problem), width(padded_width<T>(problem)) {
     const bool direct = rows_are_direct<T>(p);
@@ -129,8 +129,7 @@ template <class T> struct Forward {
     local.fold(scores, stride, keys + 1, queries, scale);
     local.normalise(scores, stride, keys + 1, queries);
     if (philox.active()) drop_locally();
-    weighted_sum<C>({scores, 1, stride, values, keys, nullptr, own, own_v, target.rows, queries, width},
-                    ahead);
+    weighted_sum<C>({scores, 1, stride, values, keys, nullptr, own, own_v, target.rows, queries, width}, ahead);
     local.log_sum_exp(queries, logits);
     for (int r = 0; r < queries; ++r) {
       out.commit(query_position[r], target.rows[r]);
@@ -171,9 +170,8 @@ template <class T> struct Forward {
         pending_weight[s] = pending[s * class_stride + i] * factor;
       }
       const C *was = row;
-      weighted_sum<C>({pending_weight, 0, 1, pending_v + i * slots, n, nullptr, classes.factor + i, &was, &row, 1,
-                       width},
-                      ahead);
+      weighted_sum<C>(
+          {pending_weight, 0, 1, pending_v + i * slots, n, nullptr, classes.factor + i, &was, &row, 1, width}, ahead);
     }
     clear_pending();
   }

@@ -83,9 +83,9 @@ private:
         f.philox.template apply<C>(at, m, positions[first + j], f.gain, scores + j * kQueryTile);
       }
     }
-    weighted_sum<C>({scores, 1, kQueryTile, values.rows + first, n, nullptr, running.factor, target.rows, target.rows,
-                     m, f.width},
-                    f.ahead);
+    weighted_sum<C>(
+        {scores, 1, kQueryTile, values.rows + first, n, nullptr, running.factor, target.rows, target.rows, m, f.width},
+        f.ahead);
   }
 };
 

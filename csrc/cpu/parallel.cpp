@@ -1,6 +1,7 @@
 #include "parallel.h"
 
 #include <atomic>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -43,7 +44,11 @@ void run_loop(void *loop) { static_cast<Loop *>(loop)->work(); }
 
 void run_on_threads(Loop &loop, int threads) {
   std::vector<std::thread> others;
-  for (int i = 1; i < threads; ++i) others.emplace_back([&loop] { loop.work(); });
+  try {
+    for (int i = 1; i < threads; ++i) others.emplace_back([&loop] { loop.work(); });
+  } catch (const std::system_error &) {
+    // The system grants no more threads: those there are do all the work.
+  }
   loop.work();
   for (std::thread &thread : others) thread.join();
 }

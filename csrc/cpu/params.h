@@ -82,8 +82,8 @@ struct BackwardProblem : Problem {
 // What one instruction-set variant of the kernels offers.
 struct Variant {
   const char *name;
-  int64_t (*width)(const Problem &);                              // D rounded up to whole vectors
-  size_t (*forward_scratch)(const ForwardProblem &);              // bytes per thread
+  int64_t (*width)(const Problem &);                 // D rounded up to whole vectors
+  size_t (*forward_scratch)(const ForwardProblem &); // bytes per thread
   void (*forward)(const ForwardProblem &, int64_t task, void *scratch);
   void (*forward_merge)(const ForwardProblem &, int64_t batch_head, void *scratch);
   size_t (*backward_scratch)(const BackwardProblem &);

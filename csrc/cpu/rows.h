@@ -35,7 +35,6 @@ public:
     return buffer;
   }
 
-
   int64_t row_bytes() const { return dim_ * static_cast<int64_t>(sizeof(T)); }
   CK_INLINE const T *address(int64_t position) const { return base_ + position * stride_; }
 

@@ -15,8 +15,8 @@ constexpr int kDotRows = 3, kSumRows = 6, kSumVectors = 2;
 #endif
 constexpr int kDotCols = 4;
 
-template <class C, int ROWS> CK_INLINE void dots_tile(const C *const *a, const C *const *b, int64_t width, C *out,
-                         int64_t stride) {
+template <class C, int ROWS>
+CK_INLINE void dots_tile(const C *const *a, const C *const *b, int64_t width, C *out, int64_t stride) {
   Vec<C> acc[ROWS][kDotCols] = {};
   for (int64_t d = 0; d < width; d += kLanes<C>) {
     Vec<C> left[ROWS];

@@ -1,7 +1,7 @@
 // One instruction set's variant of the kernels. Compiled several times, with -DCK_ISA=<name> and that set's flags.
+#include "variant.h"
 #include "backward_global.h"
 #include "forward_global.h"
-#include "variant.h"
 
 namespace clear_kernels {
 namespace CK_ISA {
@@ -52,10 +52,14 @@ using BackwardDirection = Direction<Backward, BackwardGlobal, BackwardProblem>;
 
 template <class Call> auto with_type(DType dtype, Call call) {
   switch (dtype) {
-  case DType::kBFloat16: return call(BFloat16{});
-  case DType::kFloat16: return call(Float16{});
-  case DType::kFloat64: return call(double{});
-  default: return call(float{});
+  case DType::kBFloat16:
+    return call(BFloat16{});
+  case DType::kFloat16:
+    return call(Float16{});
+  case DType::kFloat64:
+    return call(double{});
+  default:
+    return call(float{});
   }
 }
 

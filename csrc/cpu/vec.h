@@ -47,9 +47,7 @@ template <> struct Simd<double> {
 template <class C> using Vec = typename Simd<C>::Vec;
 template <class C> constexpr int kLanes = CK_VECTOR_BYTES / static_cast<int>(sizeof(C));
 
-template <class C> CK_INLINE Vec<C> load(const C *p) {
-  return *reinterpret_cast<const typename Simd<C>::Loose *>(p);
-}
+template <class C> CK_INLINE Vec<C> load(const C *p) { return *reinterpret_cast<const typename Simd<C>::Loose *>(p); }
 template <class C> CK_INLINE void store(C *p, Vec<C> v) { *reinterpret_cast<typename Simd<C>::Loose *>(p) = v; }
 template <class C> CK_INLINE Vec<C> splat(C x) { return x - Vec<C>{}; } // x - 0 is x for every x: a plain broadcast
 template <class C> CK_INLINE Vec<C> vmax(Vec<C> a, Vec<C> b) { return a > b ? a : b; }

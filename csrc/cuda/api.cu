@@ -104,17 +104,14 @@ int clear_cuda_plan(const ClearProblem *problem, int backward, const ClearDevice
     device = &current;
   }
   const Plan made = make_plan(*problem, backward != 0, *device);
-  const bool columns = made.columns.warps > 0, dense = made.dense.warps > 0;
-  const auto bytes = [&](bool used, auto count, int warps) {
-    return used ? static_cast<int32_t>(count(*problem, backward != 0, warps)) : 0;
-  };
-  *plan = {made.workspace.bytes,
-           columns ? made.columns.chunks : 0,
-           made.engine,
-           made.columns.warps,
-           bytes(columns, columns_bytes, made.columns.warps),
-           made.dense.warps,
-           bytes(dense, dense_bytes, made.dense.warps)};
+  const bool back = backward != 0;
+  const ColumnsPlan &columns = made.columns;
+  const DensePlan &dense = made.dense;
+  *plan = {made.workspace.bytes, columns.chunks, made.engine, columns.warps, 0, dense.warps, 0};
+  if (columns.warps > 0) plan->column_shared = static_cast<int32_t>(columns_bytes(*problem, back, columns.warps));
+  if (dense.warps > 0) {
+    plan->dense_shared = static_cast<int32_t>(dense_bytes(*problem, back, dense.warps, dense.stages));
+  }
   return cudaSuccess;
 }
 

@@ -55,6 +55,11 @@ struct ColumnMasks {
     }
     return masks;
   }
+  // Whether the key of fragment element s[n][h][e] is valid; n, h and e are constants after unrolling.
+  __device__ bool has_key(const LanePlace &at, int n, int h, int e) const {
+    const uint32_t half = static_cast<uint32_t>(valid >> (32 * (n / 2))) >> (2 * at.t);
+    return (half >> (n % 2 * kTileRows + 8 * h + e % 2) & 1u) != 0;
+  }
   __device__ bool is_valid(int lead) const { return (valid >> lead & 1) != 0; }
   __device__ bool is_local(int lead) const { return (local >> lead & 1) != 0; }
   __device__ bool is_global(int lead) const { return is_valid(lead) && !is_local(lead); }
@@ -83,25 +88,31 @@ __device__ __forceinline__ int64_t beat_position(const ClearProblem &p, int lead
   return p.leads + lead * p.beats + column;
 }
 
-// Dropout of the entries that a lane holds of row tile r, whose rows are those of `lead` and `lead` + 8: bit 8 n + 4 h + e
-// for fragment element s[n][h][e].
+// Dropout of the entries that a lane holds of a row of tiles, whose rows are those of `lead` and `lead` + 8.
 template <int kTiles>
 __device__ __forceinline__ uint32_t column_bits(const Dropout<float> &dropout, const ClearProblem &p, int lead,
                                                 int64_t column) {
   const LanePlace at;
-  return dropout.bits<8 * kTiles>([&](int i) -> Entry {
+  return dropout.bits<8 * kTiles>([&](int i) {
     const int key = i / 8 * kTileRows + fragment_column(at, i / 4 % 2, i % 4);
-    return {beat_position(p, lead + 8 * (i / 2 % 2), column), beat_position(p, key, column)};
+    return Entry{beat_position(p, lead + 8 * (i / 2 % 2), column), beat_position(p, key, column)};
   });
 }
 
-// Bits 0, 1: what the beats of these two rows give to their class tokens; bits 2, 3: what the class tokens give to them.
-__device__ __forceinline__ uint32_t class_bits(const Dropout<float> &dropout, const ClearProblem &p, int lead,
-                                               int64_t column) {
-  return dropout.bits<4>([&](int i) -> Entry {
+// Factors of what the beats of these two rows give to their class tokens, and of what those give to them.
+__device__ __forceinline__ void class_factors(float (&own)[2], float (&foreign)[2], const Dropout<float> &dropout,
+                                              const ClearProblem &p, int lead, int64_t column) {
+  own[0] = own[1] = foreign[0] = foreign[1] = 1.0f;
+  if (!dropout.on()) return;
+  const uint32_t kept = dropout.bits<4>([&](int i) {
     const int64_t of_class = lead + 8 * (i % 2), of_beat = beat_position(p, lead + 8 * (i % 2), column);
     return i < 2 ? Entry{of_beat, of_class} : Entry{of_class, of_beat};
   });
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    own[i] = dropout.factor(kept, i);
+    foreign[i] = dropout.factor(kept, i + 2);
+  }
 }
 
 // Brings the class tokens' rows of the first `tensors` tensors to adjacent tiles, all threads together.
@@ -143,16 +154,22 @@ __device__ __forceinline__ void store_column(const T *tile, const TileShape &sha
   });
 }
 
-// Places a 16-column piece of results into a tile of elements; rows g and g + 8 become zero unless `real`.
-template <typename Tile>
-__device__ __forceinline__ void put_elements(typename Tile::Element *tile, int ld, const Fragment &x,
-                                             const bool (&real)[2]) {
+constexpr int kColumnPieces = 2;  // of 16 columns of the result, computed together
+
+// Places pieces of results into a tile of elements; rows g and g + 8 become zero unless `real`.
+template <typename Tile, int kPieces>
+__device__ __forceinline__ void put_elements(typename Tile::Element *tile, int ld, const float (&x)[kPieces][2][4],
+                                             int pieces, const bool (&real)[2]) {
   const LanePlace at;
 #pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const int h = i / 2, e = i % 2 * 2;
-    const float low = real[i % 2] ? x[h][e] : 0.0f, high = real[i % 2] ? x[h][e + 1] : 0.0f;
-    Tile::store_pair(tile + fragment_row(at, e) * ld + Tile::first_column(at, h), low, high);
+  for (int j = 0; j < kPieces; ++j) {
+    if (j >= pieces) break;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int h = i / 2, e = i % 2 * 2;
+      const float low = real[i % 2] ? x[j][h][e] : 0.0f, high = real[i % 2] ? x[j][h][e + 1] : 0.0f;
+      Tile::store_pair(tile + fragment_row(at, e) * ld + 16 * j + Tile::first_column(at, h), low, high);
+    }
   }
 }
 

@@ -53,6 +53,7 @@ __device__ void column_gradients(const ClearProblem &p, const ColumnsBlock &bloc
   const float scale = static_cast<float>(p.scale);
   const float *row_lse = static_cast<const float *>(p.lse) + row_index(p, block.batch, block.head, 0);
 
+#pragma unroll 1
   for (int r = 0; r < kTiles && r * kTileRows < p.leads; ++r) {
     const int offset = r * kTileRows * shape.ld;
     float delta[2], lse[2];
@@ -64,36 +65,35 @@ __device__ void column_gradients(const ClearProblem &p, const ColumnsBlock &bloc
     Tile::template column_scores<kTiles>(dp, own_dp, foreign_dp, shared.dout, shared.v, shared.class_dout,
                                          shared.class_v, r, shape.ld, shape.padded);
     const int leads[2] = {r * kTileRows + at.g, r * kTileRows + at.g + 8};
-    const uint32_t class_kept = class_bits(dropout, p, leads[0], column);
-    const uint32_t kept = column_bits<kTiles>(dropout, p, leads[0], column);
+    float own_factor[2], class_factor[2];
+    class_factors(own_factor, class_factor, dropout, p, leads[0], column);
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       const int lead = leads[i];
       const bool valid = masks.is_valid(lead);
-      const int64_t position = beat_position(p, lead, column);
-      lse[i] = valid ? row_lse[position] : 0.0f;
+      lse[i] = valid ? row_lse[beat_position(p, lead, column)] : 0.0f;
       const float own_weight = valid ? exponential(product(own[i], scale) - lse[i]) : 0.0f;
       const float class_weight = valid ? exponential(product(foreign[i], scale) - shared.class_lse[lead]) : 0.0f;
-      const float own_factor = dropout.bit_factor(class_kept, i);
-      const float class_factor = dropout.bit_factor(class_kept, i + 2);
       if (at.t != 0) continue;
       const int index = block.warp * kRows + lead;
-      shared.class_slope[index] = class_weight * (class_factor * foreign_dp[i] - shared.class_delta[lead]) * scale;
-      shared.own_slope[index] = own_weight * (own_factor * own_dp[i] - delta[i]) * scale;
-      shared.own_weight[index] = own_weight * own_factor;
-      shared.class_weight[index] = class_weight * class_factor;
+      shared.class_slope[index] = class_weight * (class_factor[i] * foreign_dp[i] - shared.class_delta[lead]) * scale;
+      shared.own_slope[index] = own_weight * (own_factor[i] * own_dp[i] - delta[i]) * scale;
+      shared.own_weight[index] = own_weight * own_factor[i];
+      shared.class_weight[index] = class_weight * class_factor[i];
     }
+    const uint32_t kept = dropout.on() ? column_bits<kTiles>(dropout, p, leads[0], column) : 0;
+    if (dropout.on()) drop<kTiles>(dp, dropout, kept);
+    const bool local[2] = {masks.is_local(leads[0]), masks.is_local(leads[1])};
+#pragma unroll
+    for (int i = 0; i < 8 * kTiles; ++i) {
+      const int n = i / 8, h = i / 4 % 2, e = i % 4;
+      const bool allowed = local[e / 2] && masks.has_key(at, n, h, e);
+      s[n][h][e] = allowed ? exponential(product(s[n][h][e], scale) - lse[e / 2]) : 0.0f;
+      dp[n][h][e] = s[n][h][e] * (dp[n][h][e] - delta[e / 2]) * scale;
+    }
+    if (dropout.on()) drop<kTiles>(s, dropout, kept);
 #pragma unroll
     for (int n = 0; n < kTiles; ++n) {
-#pragma unroll
-      for (int i = 0; i < 8; ++i) {
-        const int h = i / 4, e = i % 4, key = n * kTileRows + fragment_column(at, h, e), query = leads[e / 2];
-        const bool allowed = masks.is_local(query) && masks.is_valid(key);
-        const float weight = allowed ? exponential(product(s[n][h][e], scale) - lse[e / 2]) : 0.0f;
-        const float factor = dropout.bit_factor(kept, n * 8 + i);
-        s[n][h][e] = weight * factor;
-        dp[n][h][e] = weight * (factor * dp[n][h][e] - delta[e / 2]) * scale;
-      }
       const int place = r * kTileRows * shared.weight_ld + n * kTileRows;
       Tile::put(shared.weights + place, shared.weight_ld, s[n]);
       Tile::put(shared.slopes + place, shared.weight_ld, dp[n]);
@@ -146,39 +146,33 @@ __device__ __forceinline__ void store_column_gradients(const ColumnsArguments &a
   const ClearProblem &p = args.problem;
   constexpr int kRows = kTiles * kTileRows;
   const LanePlace at;
-  const int ld = shared.weight_ld;
+  const int ld = shared.weight_ld, tiles = kTiles == 1 ? 1 : (p.leads + kTileRows - 1) / kTileRows;
 #pragma unroll 1
   for (int which = 0; which < 3; ++which) {
     const Combination<Tile> c = combination<Tile>(which, args, block, shared, kRows, masks, column);
 #pragma unroll 1
     for (int r = 0; r < kTiles && r * kTileRows < p.leads; ++r) {
-      typename Tile::Weights w[kTiles];
-#pragma unroll
-      for (int n = 0; n < kTiles; ++n) {
-        w[n] = c.transposed ? Tile::get_transposed(c.matrix + n * kTileRows * ld + r * kTileRows, ld)
-                            : Tile::get(c.matrix + r * kTileRows * ld + n * kTileRows, ld);
-      }
-      const int leads[2] = {r * kTileRows + at.g, r * kTileRows + at.g + 8};
+      const int leads[2] = {r * kTileRows + at.g, r * kTileRows + at.g + 8}, offset = r * kTileRows * shape.ld;
       const float factor[2] = {c.class_factor[leads[0]], c.class_factor[leads[1]]};
       const bool real[2] = {(c.real >> leads[0] & 1) != 0, (c.real >> leads[1] & 1) != 0};
+      const auto *matrix = c.matrix + r * kTileRows * (c.transposed ? 1 : ld);
 #pragma unroll 1
-      for (int d = 0; d < shape.padded; d += 16) {
-        float sum[1][2][4];
+      for (int d = 0; d < shape.padded; d += 16 * kColumnPieces) {
+        const int pieces = (shape.padded - d) / 16;
+        float sum[kColumnPieces][2][4];
         clear(sum);
-#pragma unroll
-        for (int n = 0; n < kTiles; ++n) {
-          if (n * kTileRows >= p.leads) break;
-          Tile::accumulate(sum[0], w[n], c.source + n * kTileRows * shape.ld + d, shape.ld);
-        }
-        Tile::accumulate_paired(sum[0], factor, c.class_source + r * kTileRows * shape.ld + d, shape.ld);
+        Tile::template multiply_stored<kColumnPieces>(sum, matrix, ld, c.transposed, tiles, c.source + d, shape.ld,
+                                                      pieces);
+        Tile::template add_paired<kColumnPieces>(sum, factor, c.class_source + offset + d, shape.ld, pieces);
         if (c.extra != nullptr) {
 #pragma unroll
-          for (int i = 0; i < 8; ++i) {
-            const int h = i / 4, e = i % 4, x = d + Tile::first_column(at, h) + e % 2;
-            if (masks.is_global(leads[e / 2]) && x < p.dim) sum[0][h][e] += c.extra[leads[e / 2] * p.beats * p.dim + x];
+          for (int i = 0; i < 8 * kColumnPieces; ++i) {
+            const int j = i / 8, h = i / 4 % 2, e = i % 4, lead = leads[e / 2];
+            const int x = d + 16 * j + Tile::first_column(at, h) + e % 2;
+            if (masks.is_global(lead) && x < p.dim) sum[j][h][e] += c.extra[lead * p.beats * p.dim + x];
           }
         }
-        put_elements<Tile>(shared.out + r * kTileRows * shape.ld + d, shape.ld, sum[0], real);
+        put_elements<Tile, kColumnPieces>(shared.out + offset + d, shape.ld, sum, pieces, real);
       }
     }
     __syncwarp();
@@ -222,7 +216,7 @@ __device__ void begin_class_gradients(const ClearProblem &p, const ColumnsBlock 
     for (int i = 0; i < 2; ++i) {
       const int lead = r * kTileRows + at.g + 8 * i;
       if (at.t != 0 || lead >= p.leads) continue;
-      const float factor = dropout.factor(lead, lead);
+      const float factor = dropout.of(lead, lead);
       const float weight =
           block.chunk == 0 ? exponential(product(self[i], scale) - shared.class_lse[lead]) : 0.0f;
       shared.own_weight[lead] = weight * factor;
@@ -295,7 +289,7 @@ __global__ void __launch_bounds__(kColumnThreads) columns_backward(const __grid_
   const int warps = args.plan.warps;
   const ColumnsBlock block(p, args.plan);
   const TileShape shape = tile_shape<Tile>(p.dim, args.plan.aligned);
-  const Dropout<float> dropout(p, block.batch, block.head);
+  const Dropout<float> dropout = {p, block.batch, block.head};
   Carver carver{dynamic_shared()};
   const ColumnsBackwardShared<Tile> shared(carver, shape, p.leads, kRows, warps, block.warp);
 

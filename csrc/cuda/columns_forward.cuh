@@ -12,7 +12,8 @@ template <typename Tile> struct ColumnsForwardShared {
   float *class_max, *class_sum;    // [2, rows]: before and after this group of columns
   float *logits, *factors;         // [warps, rows]: of class rows to the beats of each warp; dropout factors
   T *q, *k, *v;                    // [rows, ld], of this warp's column
-  typename Tile::Weight *scratch;  // this warp's
+  typename Tile::Weight *weights;  // [16, weight_ld]: probabilities of a row of tiles, this warp's
+  int weight_ld;
 
   __host__ __device__ ColumnsForwardShared(Carver &carver, const TileShape &shape, int leads, int rows, int warps,
                                            int warp) {
@@ -28,8 +29,8 @@ template <typename Tile> struct ColumnsForwardShared {
     q = carver.take<T>(warps * 3 * tile) + warp * 3 * tile;
     k = q + tile;
     v = k + tile;
-    const int scratch_size = Tile::kScratch * (rows / kTileRows);
-    scratch = carver.take<typename Tile::Weight>(warps * scratch_size) + warp * scratch_size;
+    weight_ld = rows + Tile::kWeightPad;
+    weights = carver.take<typename Tile::Weight>(warps * kTileRows * weight_ld) + warp * kTileRows * weight_ld;
   }
 };
 
@@ -38,28 +39,26 @@ template <typename Tile, int kTiles>
 __device__ void forward_column(const ClearProblem &p, const ColumnsBlock &block,
                                const ColumnsForwardShared<Tile> &shared, const TileShape &shape,
                                const Dropout<float> &dropout, const ColumnMasks &masks, int64_t column) {
-  using T = typename Tile::Element;
   const LanePlace at;
   constexpr int kRows = kTiles * kTileRows;
   const float scale = static_cast<float>(p.scale);
   float *lse = static_cast<float *>(p.lse) + row_index(p, block.batch, block.head, 0);
 
+#pragma unroll 1
   for (int r = 0; r < kTiles && r * kTileRows < p.leads; ++r) {
     float s[kTiles][2][4], own[2], foreign[2];
     Tile::template column_scores<kTiles>(s, own, foreign, shared.q, shared.k, shared.class_q, shared.class_k, r,
                                          shape.ld, shape.padded);
     const int leads[2] = {r * kTileRows + at.g, r * kTileRows + at.g + 8};
-    float max[2], sum[2];
+    const bool real[2] = {masks.is_valid(leads[0]), masks.is_valid(leads[1])};
+    float max[2], sum[2], own_factor[2], foreign_factor[2];
 #pragma unroll
     for (int i = 0; i < 2; ++i) max[i] = own[i] = product(own[i], scale);
 #pragma unroll
-    for (int n = 0; n < kTiles; ++n) {
-#pragma unroll
-      for (int i = 0; i < 8; ++i) {
-        const int h = i / 4, e = i % 4, key = n * kTileRows + fragment_column(at, h, e);
-        s[n][h][e] = masks.is_valid(key) ? product(s[n][h][e], scale) : -infinity<float>();
-        max[e / 2] = larger(max[e / 2], s[n][h][e]);
-      }
+    for (int i = 0; i < 8 * kTiles; ++i) {
+      const int n = i / 8, h = i / 4 % 2, e = i % 4;
+      s[n][h][e] = masks.has_key(at, n, h, e) ? product(s[n][h][e], scale) : -infinity<float>();
+      max[e / 2] = larger(max[e / 2], s[n][h][e]);
     }
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
@@ -68,56 +67,45 @@ __device__ void forward_column(const ClearProblem &p, const ColumnsBlock &block,
       sum[i] = 0.0f;
     }
 #pragma unroll
-    for (int n = 0; n < kTiles; ++n) {
-#pragma unroll
-      for (int i = 0; i < 8; ++i) {
-        const int h = i / 4, e = i % 4;
-        s[n][h][e] = exponential(s[n][h][e] - max[e / 2]);
-        sum[e / 2] += s[n][h][e];
-      }
+    for (int i = 0; i < 8 * kTiles; ++i) {
+      const int n = i / 8, h = i / 4 % 2, e = i % 4;
+      s[n][h][e] = exponential(s[n][h][e] - max[e / 2]);
+      sum[e / 2] += s[n][h][e];
     }
+    if (dropout.on()) drop<kTiles>(s, dropout, column_bits<kTiles>(dropout, p, leads[0], column));
+    class_factors(own_factor, foreign_factor, dropout, p, leads[0], column);
 
-    const uint32_t class_kept = class_bits(dropout, p, leads[0], column);
-    const uint32_t kept = column_bits<kTiles>(dropout, p, leads[0], column);
-    float normalise[2];
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       const int lead = leads[i];
       sum[i] = quad_sum(sum[i]) + own[i];
-      normalise[i] = 1.0f / sum[i];
-      const int64_t position = beat_position(p, lead, column);
-      own[i] *= normalise[i] * dropout.bit_factor(class_kept, i);
+      const float normalise = 1.0f / sum[i];
+      own[i] *= normalise * own_factor[i];
+#pragma unroll
+      for (int j = 0; j < 4 * kTiles; ++j) s[j / 4][j / 2 % 2][j % 2 + 2 * i] *= normalise;
       if (at.t == 0) {
-        shared.logits[block.warp * kRows + lead] = masks.is_valid(lead) ? product(foreign[i], scale) : -infinity<float>();
-        shared.factors[block.warp * kRows + lead] = dropout.bit_factor(class_kept, i + 2);
+        const int64_t position = beat_position(p, lead, column);
+        shared.logits[block.warp * kRows + lead] = real[i] ? product(foreign[i], scale) : -infinity<float>();
+        shared.factors[block.warp * kRows + lead] = foreign_factor[i];
         if (masks.is_local(lead)) lse[position] = max[i] + logarithm(sum[i]);
-        if (lead < p.leads && !masks.is_valid(lead)) lse[position] = infinity<float>();
+        if (lead < p.leads && !real[i]) lse[position] = infinity<float>();
       }
     }
-    typename Tile::Weights weights[kTiles];
-#pragma unroll
-    for (int n = 0; n < kTiles; ++n) {
-#pragma unroll
-      for (int i = 0; i < 8; ++i) {
-        const int h = i / 4, e = i % 4;
-        s[n][h][e] *= normalise[e / 2] * dropout.bit_factor(kept, n * 8 + i);
-      }
-      weights[n] = Tile::weights(s[n], shared.scratch + n * Tile::kScratch);
-    }
-
-    const bool real[2] = {masks.is_valid(leads[0]), masks.is_valid(leads[1])};
-    T *q = shared.q + r * kTileRows * shape.ld;
     __syncwarp();
-#pragma unroll kTiles == 1 ? 2 : 1
-    for (int d = 0; d < shape.padded; d += 16) {
-      float out[1][2][4];
-      clear(out);
 #pragma unroll
-      for (int n = 0; n < kTiles; ++n) {
-        Tile::accumulate(out[0], weights[n], shared.v + n * kTileRows * shape.ld + d, shape.ld);
-      }
-      Tile::accumulate_paired(out[0], own, shared.class_v + r * kTileRows * shape.ld + d, shape.ld);
-      put_elements<Tile>(q + d, shape.ld, out[0], real);
+    for (int n = 0; n < kTiles; ++n) Tile::put(shared.weights + n * kTileRows, shared.weight_ld, s[n]);
+    __syncwarp();
+
+    const int offset = r * kTileRows * shape.ld, tiles = kTiles == 1 ? 1 : (p.leads + kTileRows - 1) / kTileRows;
+#pragma unroll 1
+    for (int d = 0; d < shape.padded; d += 16 * kColumnPieces) {
+      const int pieces = (shape.padded - d) / 16;
+      float out[kColumnPieces][2][4];
+      clear(out);
+      Tile::template multiply_stored<kColumnPieces>(out, shared.weights, shared.weight_ld, false, tiles, shared.v + d,
+                                                    shape.ld, pieces);
+      Tile::template add_paired<kColumnPieces>(out, own, shared.class_v + offset + d, shape.ld, pieces);
+      put_elements<Tile, kColumnPieces>(shared.q + offset + d, shape.ld, out, pieces, real);
     }
   }
 }
@@ -145,7 +133,7 @@ __device__ void begin_class_rows(const ClearProblem &p, const ColumnsBlock &bloc
   }
   for (int i = block.thread; i < p.leads * shape.padded; i += block.threads) {
     const int lead = i / shape.padded;
-    const float factor = first ? dropout.factor(lead, lead) : 0.0f;
+    const float factor = first ? dropout.of(lead, lead) : 0.0f;
     shared.class_out[i] = factor * widen(shared.class_v[lead * shape.ld + i % shape.padded]);
   }
 }
@@ -218,7 +206,7 @@ __global__ void __launch_bounds__(kColumnThreads) columns_forward(const __grid_c
   const int warps = args.plan.warps;
   const ColumnsBlock block(p, args.plan);
   const TileShape shape = tile_shape<Tile>(p.dim, args.plan.aligned);
-  const Dropout<float> dropout(p, block.batch, block.head);
+  const Dropout<float> dropout = {p, block.batch, block.head};
   Carver carver{dynamic_shared()};
   const ColumnsForwardShared<Tile> shared(carver, shape, p.leads, kRows, warps, block.warp);
 

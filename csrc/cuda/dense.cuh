@@ -1,6 +1,6 @@
 // The dense part: global beats (and, where every beat is global, class tokens) against each other, in the order of the
-// slot list. A warp owns 16 rows; the block walks the other side in steps of kTiles tiles that all its warps share. With
-// D > 128 several blocks take pieces of the columns of the result.
+// slot list. A warp owns 16 rows; the block walks the other side in steps of 32 rows that all its warps share, the next
+// step on its way while the present one is worked on. With D > 128 several blocks take parts of the result's columns.
 #pragma once
 
 #include "carve.cuh"
@@ -14,14 +14,15 @@ namespace clear_cuda {
 
 constexpr int kDenseWarps = 4;
 constexpr int kDenseThreads = 32 * kDenseWarps;
-constexpr int kForwardTiles = 4;   // keys per step: 64
-constexpr int kBackwardTiles = 2;  // keys or queries per step: 32
+constexpr int kStepTiles = 2;
+constexpr int kStepRows = kStepTiles * kTileRows;
 
 struct DensePlan {
   int warps;           // per block
+  int stages;          // steps in shared memory: 2, or 1 where two do not fit
   int first_slot;      // L where the class rows are served elsewhere, else 0
   int64_t row_blocks;  // per (batch, head): enough for the longest possible list
-  int pieces;          // of the columns of the result
+  int parts;           // of the columns of the result
   bool aligned;
 };
 
@@ -36,67 +37,69 @@ struct DenseArguments {
 // What every dense kernel knows of its block.
 struct DenseBlock {
   int64_t batch, head;
-  int first, count, total, piece;  // first slot of the block; slots that take part; slots to write
+  int first, count, total, part;  // first slot of the block; slots that take part; slots to write
   int thread, threads, warp, lane;
   const Slot *slots;
 
   __device__ explicit DenseBlock(const DenseArguments &args)
       : thread(static_cast<int>(threadIdx.x)), threads(32 * args.plan.warps), warp(thread / 32), lane(thread % 32) {
     const ClearProblem &p = args.problem;
-    int64_t index = blockIdx.x;
-    piece = static_cast<int>(index % args.plan.pieces);
-    index /= args.plan.pieces;
-    first = args.plan.first_slot + static_cast<int>(index % args.plan.row_blocks) * args.plan.warps * kTileRows;
-    index /= args.plan.row_blocks;
-    head = index % p.heads;
-    batch = index / p.heads;
+    const unsigned parts = static_cast<unsigned>(args.plan.parts), heads = static_cast<unsigned>(p.heads);
+    const unsigned row_blocks = static_cast<unsigned>(args.plan.row_blocks), row = blockIdx.x / parts;
+    part = static_cast<int>(blockIdx.x % parts);
+    first = args.plan.first_slot + static_cast<int>(row % row_blocks) * args.plan.warps * kTileRows;
+    head = row / row_blocks % heads;
+    batch = row / row_blocks / heads;
     slots = args.list.of(batch);
     count = args.list.count(batch);
     total = p.form == CLEAR_MIXED ? count : static_cast<int>(token_count(p));
   }
   __device__ int my_slot(int row) const { return first + warp * kTileRows + row; }
-  __device__ int code(int slot, int absent) const { return slot < count ? slots[slot].code : absent; }
-};
-
-// Brings the rows of slots [first, first + rows) to shared memory; slots that take no part become zero.
-template <typename T>
-__device__ void stage_slots(T *tile, const TileShape &shape, const ClearRows &source, const DenseBlock &block,
-                            int first, int rows) {
-  stage_rows(tile, shape, rows, block.thread, block.threads, [&](int r) -> const T * {
-    return first + r < block.count
-               ? token_row<const T>(source, block.batch, block.head, block.slots[first + r].position)
-               : nullptr;
-  });
-}
-
-// Writes the 16 rows of a warp: columns [column, column + count) of D from a tile whose column 0 is `column`.
-template <typename T>
-__device__ void store_slots(const T *tile, const TileShape &shape, const ClearRows &target, const DenseBlock &block,
-                            int column, int count) {
-  store_rows(tile, shape, kTileRows, column, count, block.lane, 32, [&](int r) -> T * {
-    const int slot = block.my_slot(r);
-    return slot < block.total ? token_row<T>(target, block.batch, block.head, block.slots[slot].position) : nullptr;
-  });
-}
-
-// The columns of the result that a block computes.
-template <int kPieces16> struct Columns {
-  int first, count;  // in elements of D
-  __device__ Columns(int dim, int piece) : first(piece * kPieces16 * 16) {
-    count = dim - first < kPieces16 * 16 ? dim - first : kPieces16 * 16;
+  __device__ Slot slot(int index, int absent) const { return index < count ? slots[index] : Slot{0, absent}; }
+  // Whether this warp's rows and those of a step are all beats, which need no mask.
+  __device__ bool only_beats(const ClearProblem &p, int step) const {
+    return my_slot(0) >= p.leads && step >= p.leads && step + kStepRows <= count;
   }
-  __device__ bool has(int piece16) const { return piece16 * 16 < count; }
 };
 
-// Rounds the result of a warp into `tile` (16 rows, free by now) and writes it.
-template <typename Tile, int kPieces16>
-__device__ void store_result(typename Tile::Element *tile, const TileShape &shape, const ClearRows &target,
-                             const DenseBlock &block, const Columns<kPieces16> &columns,
-                             const float (&result)[kPieces16][2][4], const bool (&real)[2]) {
+// Brings the slots [first, first + rows) of the tensors `tensor` and `tensor` + 1 or `other` to two adjacent tiles;
+// slots that take no part become zero.
+template <typename T>
+__device__ __forceinline__ void stage_slots(T *tiles, const TileShape &shape, const ClearProblem &p, int tensor,
+                                            int other, const DenseBlock &block, int first, int rows) {
+#pragma unroll 1
+  for (int i = 0; i < 2; ++i) {
+    const ClearRows &source = p.rows[i == 0 ? tensor : other];
+    stage_rows(tiles + i * rows * shape.ld, shape, rows, block.thread, block.threads, [&](int r) -> const T * {
+      const int slot = first + r;
+      return slot < block.count ? token_row<const T>(source, block.batch, block.head, block.slots[slot].position)
+                                : nullptr;
+    });
+  }
+}
+
+// The columns of the result that a block computes, in elements of D and in pieces of 16.
+template <int kPieces> struct Columns {
+  int first, count, pieces;
+  __device__ Columns(const TileShape &shape, int part) : first(part * kPieces * 16) {
+    const int left = shape.dim - first;
+    count = left < kPieces * 16 ? left : kPieces * 16;
+    pieces = (count + 15) / 16;
+  }
+};
+
+// Rounds the result of a warp into `tile` (16 rows, free by now) and writes it. Rows that are not `real` become zero.
+template <typename Tile, int kPieces>
+__device__ __forceinline__ void store_result(typename Tile::Element *tile, const TileShape &shape,
+                                             const ClearRows &target, const DenseBlock &block,
+                                             const Columns<kPieces> &columns, const float (&result)[kPieces][2][4],
+                                             const bool (&real)[2]) {
+  using T = typename Tile::Element;
   const LanePlace at;
+  __syncwarp();
 #pragma unroll
-  for (int j = 0; j < kPieces16; ++j) {
-    if (!columns.has(j)) break;
+  for (int j = 0; j < kPieces; ++j) {
+    if (j >= columns.pieces) break;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int h = i / 2, e = i % 2 * 2;
@@ -105,8 +108,56 @@ __device__ void store_result(typename Tile::Element *tile, const TileShape &shap
     }
   }
   __syncwarp();
-  store_slots(tile, shape, target, block, columns.first, columns.count);
-  __syncwarp();
+  store_rows(tile, shape, kTileRows, columns.first, columns.count, block.lane, 32, [&](int r) -> T * {
+    const int slot = block.my_slot(r);
+    return slot < block.total ? token_row<T>(target, block.batch, block.head, block.slots[slot].position) : nullptr;
+  });
+}
+
+// The entries that a lane holds of a step: which pairs may meet, bit 8 n + 4 h + e for s[n][h][e].
+__device__ __forceinline__ uint32_t allowed_entries(const Slot (&mine)[2], const Slot *step) {
+  const LanePlace at;
+  uint32_t allowed = 0;
+#pragma unroll 1
+  for (int i = 0; i < 8 * kStepTiles; ++i) {
+    const int other = step[i / 8 * kTileRows + fragment_column(at, i / 4 % 2, i % 4)].code;
+    allowed |= may_meet(i / 2 % 2 == 0 ? mine[0].code : mine[1].code, other) ? 1u << i : 0u;
+  }
+  return allowed;
+}
+
+// Dropout of the same entries; `transposed` if this warp's rows are keys.
+__device__ __forceinline__ uint32_t kept_entries(const Dropout<float> &dropout, const Slot (&mine)[2],
+                                                 const Slot *step, bool transposed) {
+  const LanePlace at;
+  return dropout.bits<8 * kStepTiles>([&](int i) {
+    const int64_t other = step[i / 8 * kTileRows + fragment_column(at, i / 4 % 2, i % 4)].position;
+    const int64_t own = i / 2 % 2 == 0 ? mine[0].position : mine[1].position;
+    return transposed ? Entry{other, own} : Entry{own, other};
+  });
+}
+
+// Walks the slots from `begin` in steps: stage(buffer, slot) starts bringing a step into a buffer, work(buffer, slot)
+// uses it. With two buffers a step is under way while the one before is worked on.
+template <typename Stage, typename Work>
+__device__ __forceinline__ void walk_steps(int begin, int end, int stages, Stage stage, Work work) {
+  const int ahead = (stages - 1) * kStepRows;
+#pragma unroll 1
+  for (int slot = begin - ahead; slot < end; slot += kStepRows) {
+    const int next = slot + ahead;
+    if (next < end) stage((next - begin) / kStepRows % stages, next);
+    copy_commit();
+    if (slot < begin) continue;
+    if (stages == 1) {
+      copy_wait<0>();
+    } else {
+      copy_wait<1>();
+    }
+    __syncthreads();
+    work((slot - begin) / kStepRows % stages, slot);
+    __syncthreads();
+  }
+  copy_wait<0>();
 }
 
 }  // namespace clear_cuda

@@ -7,82 +7,62 @@ namespace clear_cuda {
 
 template <typename Tile> struct DenseForwardShared {
   using T = typename Tile::Element;
-  T *q, *k, *v;                    // [16 warps, ld], [keys, ld], [keys, ld]
-  int *codes, *positions;          // [keys]
+  T *q;                            // [16, ld], this warp's
+  T *keys;                         // [stages, 2, 32, ld]: k and v of a step
+  Slot *slots;                     // [stages, 32]
   typename Tile::Weight *scratch;  // this warp's
 
-  __host__ __device__ DenseForwardShared(Carver &carver, const TileShape &shape, int warps, int warp) {
-    constexpr int kKeys = kForwardTiles * kTileRows;
-    q = carver.take<T>(warps * kTileRows * shape.ld);
-    k = carver.take<T>(kKeys * shape.ld);
-    v = carver.take<T>(kKeys * shape.ld);
-    codes = carver.take<int>(kKeys);
-    positions = carver.take<int>(kKeys);
-    scratch = carver.take<typename Tile::Weight>(warps * Tile::kScratch) + warp * Tile::kScratch;
+  __host__ __device__ DenseForwardShared(Carver &carver, const TileShape &shape, int warps, int stages, int warp) {
+    constexpr int kScratch = Tile::kScratchRows * (kStepRows + Tile::kWeightPad);
+    q = carver.take<T>(warps * kTileRows * shape.ld) + warp * kTileRows * shape.ld;
+    keys = carver.take<T>(stages * 2 * kStepRows * shape.ld);
+    slots = carver.take<Slot>(stages * kStepRows);
+    scratch = carver.take<typename Tile::Weight>(warps * kScratch) + warp * kScratch;
   }
 };
 
-// kPieces16: columns of the result in a block, in units of 16.
-template <typename Tile, int kPieces16>
+template <typename Tile, int kPieces>
 __global__ void __launch_bounds__(kDenseThreads) dense_forward(const __grid_constant__ DenseArguments args) {
   using T = typename Tile::Element;
-  constexpr int kKeys = kForwardTiles * kTileRows;
   const ClearProblem &p = args.problem;
   const DenseBlock block(args);
   if (block.first >= block.total) return;
   const TileShape shape = tile_shape<Tile>(p.dim, args.plan.aligned);
   Carver carver{dynamic_shared()};
-  const DenseForwardShared<Tile> shared(carver, shape, args.plan.warps, block.warp);
-  const Dropout<float> dropout(p, block.batch, block.head);
+  const DenseForwardShared<Tile> shared(carver, shape, args.plan.warps, args.plan.stages, block.warp);
+  const Dropout<float> dropout = {p, block.batch, block.head};
   const LanePlace at;
   const float scale = static_cast<float>(p.scale);
-  const Columns<kPieces16> columns(p.dim, block.piece);
+  const Columns<kPieces> columns(shape, block.part);
+  const Slot mine[2] = {block.slot(block.my_slot(at.g), kNoRow), block.slot(block.my_slot(at.g + 8), kNoRow)};
 
-  T *q = shared.q + block.warp * kTileRows * shape.ld;
-  const int slots[2] = {block.my_slot(at.g), block.my_slot(at.g + 8)};
-  int codes[2], positions[2];
-#pragma unroll
-  for (int i = 0; i < 2; ++i) {
-    codes[i] = block.code(slots[i], kNoRow);
-    positions[i] = slots[i] < block.total ? block.slots[slots[i]].position : 0;
-  }
-
-  const auto stage_keys = [&](int first) {
-    stage_slots(shared.k, shape, p.rows[CLEAR_K], block, first, kKeys);
-    for (int i = block.thread; i < kKeys; i += block.threads) {
-      shared.codes[i] = block.code(first + i, kNoStep);
-      shared.positions[i] = first + i < block.count ? block.slots[first + i].position : 0;
-    }
-    copy_commit();
-  };
-  const auto stage_values = [&](int first) {
-    stage_slots(shared.v, shape, p.rows[CLEAR_V], block, first, kKeys);
-    copy_commit();
-  };
-  stage_slots(shared.q, shape, p.rows[CLEAR_Q], block, block.first, args.plan.warps * kTileRows);
-  stage_keys(0);
-  stage_values(0);
-
-  float out[kPieces16][2][4], max[2] = {-infinity<float>(), -infinity<float>()}, sum[2] = {0.0f, 0.0f};
+  stage_rows(shared.q, shape, kTileRows, block.lane, 32, [&](int r) -> const T * {
+    const int slot = block.my_slot(r);
+    return slot < block.count
+               ? token_row<const T>(p.rows[CLEAR_Q], block.batch, block.head, block.slots[slot].position)
+               : nullptr;
+  });
+  float out[kPieces][2][4], max[2] = {-infinity<float>(), -infinity<float>()}, sum[2] = {0.0f, 0.0f};
   clear(out);
-  for (int first = 0; first < block.count; first += kKeys) {
-    float s[kForwardTiles][2][4];
-    clear(s);
-    copy_wait<1>();
-    __syncthreads();
-    Tile::template scores<kForwardTiles>(s, q, shared.k, shape.ld, shape.padded);
-
-    float new_max[2] = {max[0], max[1]};
-#pragma unroll
-    for (int n = 0; n < kForwardTiles; ++n) {
-#pragma unroll
-      for (int i = 0; i < 8; ++i) {
-        const int h = i / 4, e = i % 4, key = n * kTileRows + fragment_column(at, h, e);
-        s[n][h][e] = may_meet(codes[e / 2], shared.codes[key]) ? product(s[n][h][e], scale) : -infinity<float>();
-        new_max[e / 2] = larger(new_max[e / 2], s[n][h][e]);
-      }
+  const auto stage = [&](int buffer, int first) {
+    stage_slots(shared.keys + buffer * 2 * kStepRows * shape.ld, shape, p, CLEAR_K, CLEAR_V, block, first, kStepRows);
+    if (block.thread < kStepRows) {
+      shared.slots[buffer * kStepRows + block.thread] = block.slot(first + block.thread, kNoStep);
     }
-    float base[2], kept[2];
+  };
+  const auto work = [&](int buffer, int first) {
+    const T *keys = shared.keys + buffer * 2 * kStepRows * shape.ld;
+    const Slot *slots = shared.slots + buffer * kStepRows;
+    float s[kStepTiles][2][4], new_max[2] = {max[0], max[1]}, base[2], kept[2];
+    clear(s);
+    Tile::template scores<kStepTiles>(s, shared.q, keys, shape.ld, shape.padded);
+    const uint32_t allowed = block.only_beats(p, first) ? ~0u : allowed_entries(mine, slots);
+#pragma unroll
+    for (int i = 0; i < 8 * kStepTiles; ++i) {
+      float &x = s[i / 8][i / 4 % 2][i % 4];
+      x = (allowed >> i & 1u) != 0 ? product(x, scale) : -infinity<float>();
+      new_max[i / 2 % 2] = larger(new_max[i / 2 % 2], x);
+    }
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       new_max[i] = quad_max(new_max[i]);
@@ -91,60 +71,36 @@ __global__ void __launch_bounds__(kDenseThreads) dense_forward(const __grid_cons
       max[i] = new_max[i];
       sum[i] *= kept[i];
     }
-    const uint32_t kept_bits = dropout.bits<8 * kForwardTiles>([&](int i) -> Entry {
-      const int key = i / 8 * kTileRows + fragment_column(at, i / 4 % 2, i % 4);
-      return {i / 2 % 2 == 0 ? positions[0] : positions[1], shared.positions[key]};
-    });
 #pragma unroll
-    for (int n = 0; n < kForwardTiles; ++n) {
-#pragma unroll
-      for (int i = 0; i < 8; ++i) {
-        const int h = i / 4, e = i % 4;
-        s[n][h][e] = exponential(s[n][h][e] - base[e / 2]);
-        sum[e / 2] += s[n][h][e];
-        s[n][h][e] *= dropout.bit_factor(kept_bits, n * 8 + i);
-      }
+    for (int i = 0; i < 8 * kStepTiles; ++i) {
+      float &x = s[i / 8][i / 4 % 2][i % 4];
+      x = exponential(x - base[i / 2 % 2]);
+      sum[i / 2 % 2] += x;
     }
+    if (dropout.on()) drop<kStepTiles>(s, dropout, kept_entries(dropout, mine, slots, false));
 #pragma unroll
-    for (int j = 0; j < kPieces16; ++j) {
-#pragma unroll
-      for (int i = 0; i < 8; ++i) out[j][i / 4][i % 4] *= kept[i % 4 / 2];
-    }
-    copy_wait<0>();
-    __syncthreads();
-    const bool more = first + kKeys < block.count;
-    if (more) stage_keys(first + kKeys);
-#pragma unroll
-    for (int n = 0; n < kForwardTiles; ++n) {
-      if (first + n * kTileRows >= block.count) break;
-      const typename Tile::Weights weights = Tile::weights(s[n], shared.scratch);
-#pragma unroll
-      for (int j = 0; j < kPieces16; ++j) {
-        if (!columns.has(j)) break;
-        Tile::accumulate(out[j], weights, shared.v + n * kTileRows * shape.ld + columns.first + j * 16, shape.ld);
-      }
-    }
-    __syncthreads();
-    if (more) stage_values(first + kKeys);
-  }
+    for (int i = 0; i < 8 * kPieces; ++i) out[i / 8][i / 4 % 2][i % 4] *= kept[i / 2 % 2];
+    const int tiles = block.count - first > kTileRows ? 2 : 1;
+    Tile::template multiply<kStepTiles, kPieces>(out, s, tiles, keys + kStepRows * shape.ld + columns.first, shape.ld,
+                                                 columns.pieces, shared.scratch);
+  };
+  walk_steps(0, block.count, args.plan.stages, stage, work);
 
   bool real[2];
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
-    real[i] = slots[i] < block.count;
+    const int slot = block.my_slot(at.g + 8 * i);
+    real[i] = slot < block.count;
     sum[i] = quad_sum(sum[i]);
     const float normalise = 1.0f / sum[i];
 #pragma unroll
-    for (int j = 0; j < kPieces16; ++j) {
-#pragma unroll
-      for (int x = 0; x < 4; ++x) out[j][x / 2][x % 2 + 2 * i] *= normalise;
-    }
-    if (at.t == 0 && block.piece == 0 && slots[i] < block.total) {
-      float *lse = static_cast<float *>(p.lse) + row_index(p, block.batch, block.head, positions[i]);
+    for (int j = 0; j < 4 * kPieces; ++j) out[j / 4][j / 2 % 2][j % 2 + 2 * i] *= normalise;
+    if (at.t == 0 && block.part == 0 && slot < block.total) {
+      float *lse = static_cast<float *>(p.lse) + row_index(p, block.batch, block.head, block.slots[slot].position);
       *lse = real[i] ? max[i] + logarithm(sum[i]) : infinity<float>();
     }
   }
-  store_result<Tile, kPieces16>(q, shape, p.rows[CLEAR_OUT], block, columns, out, real);
+  store_result<Tile, kPieces>(shared.q, shape, p.rows[CLEAR_OUT], block, columns, out, real);
 }
 
 }  // namespace clear_cuda

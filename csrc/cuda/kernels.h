@@ -14,7 +14,7 @@ inline int column_tiles(int leads) { return leads <= kTileRows ? 1 : kMaxColumnT
 
 // Shared memory of a block, bytes.
 template <typename Tile> int64_t columns_shared_bytes(const ClearProblem &p, bool backward, int warps);
-template <typename Tile> int64_t dense_shared_bytes(const ClearProblem &p, bool backward, int warps);
+template <typename Tile> int64_t dense_shared_bytes(const ClearProblem &p, bool backward, int warps, int stages);
 
 template <typename Tile> cudaError_t run_columns(const ColumnsArguments &args, bool backward, cudaStream_t stream);
 template <typename Tile> cudaError_t run_dense(const DenseArguments &args, bool backward, cudaStream_t stream);

@@ -9,7 +9,7 @@ constexpr int64_t kBlocksPerMultiprocessor = 16;  // wanted in a launch, to even
 constexpr int64_t kMinChunkColumns = 32;          // below it, loading the class tokens again outweighs the gain
 constexpr int kWantedWarps = 24;                  // resident per multiprocessor; more hide no more latency
 constexpr int kReservedShared = 1024;             // what the driver takes of each block
-constexpr int kMaxPieceColumns = 128;             // of D, in one dense block
+constexpr int kMaxPartColumns = 128;             // of D, in the result of a dense block
 constexpr int64_t kGlobalWorkspace = 256 << 20;   // bytes, for float dk and dv of global keys
 
 template <typename T> T divide_up(T a, T b) { return (a + b - 1) / b; }
@@ -72,11 +72,14 @@ DensePlan plan_dense(const ClearProblem &p, bool backward, const ClearDevice &de
   DensePlan plan{};
   const int64_t rows = p.form == CLEAR_MIXED ? beat_count(p) : token_count(p);
   plan.warps = static_cast<int>(std::min<int64_t>(kDenseWarps, std::max<int64_t>(divide_up<int64_t>(rows, 16), 1)));
-  while (plan.warps > 0 && dense_bytes(p, backward, plan.warps) > device.shared_per_block) --plan.warps;
+  plan.stages = 2;
+  const auto fits = [&] { return dense_bytes(p, backward, plan.warps, plan.stages) <= device.shared_per_block; };
+  if (!fits()) plan.stages = 1;
+  while (plan.warps > 0 && !fits()) --plan.warps;
   if (plan.warps == 0) return plan;
   plan.first_slot = p.form == CLEAR_MIXED ? p.leads : 0;
   plan.row_blocks = divide_up<int64_t>(rows, plan.warps * kTileRows);
-  plan.pieces = divide_up(p.dim, kMaxPieceColumns);
+  plan.parts = divide_up(p.dim, kMaxPartColumns);
   plan.aligned = is_aligned(p, backward);
   return plan;
 }
@@ -121,11 +124,11 @@ int64_t columns_bytes(const ClearProblem &p, bool backward, int warps) {
   }
 }
 
-int64_t dense_bytes(const ClearProblem &p, bool backward, int warps) {
+int64_t dense_bytes(const ClearProblem &p, bool backward, int warps, int stages) {
   switch (p.dtype) {
-  case CLEAR_BFLOAT16: return dense_shared_bytes<TensorTile<__nv_bfloat16>>(p, backward, warps);
-  case CLEAR_FLOAT16: return dense_shared_bytes<TensorTile<__half>>(p, backward, warps);
-  default: return dense_shared_bytes<ScalarTile>(p, backward, warps);
+  case CLEAR_BFLOAT16: return dense_shared_bytes<TensorTile<__nv_bfloat16>>(p, backward, warps, stages);
+  case CLEAR_FLOAT16: return dense_shared_bytes<TensorTile<__half>>(p, backward, warps, stages);
+  default: return dense_shared_bytes<ScalarTile>(p, backward, warps, stages);
   }
 }
 

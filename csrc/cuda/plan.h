@@ -28,6 +28,6 @@ Plan make_plan(const ClearProblem &problem, bool backward, const ClearDevice &de
 
 // Shared memory of a block with the dtype's kernels, bytes.
 int64_t columns_bytes(const ClearProblem &problem, bool backward, int warps);
-int64_t dense_bytes(const ClearProblem &problem, bool backward, int warps);
+int64_t dense_bytes(const ClearProblem &problem, bool backward, int warps, int stages);
 
 }  // namespace clear_cuda

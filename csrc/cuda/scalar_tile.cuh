@@ -1,4 +1,4 @@
-// The same products for float32 with ordinary arithmetic: true float32, each lane working on its part of the fragment.
+// The same products for float32 with ordinary arithmetic: true float32, each lane working on its part of the fragments.
 #pragma once
 
 #include "fragment.cuh"
@@ -11,13 +11,7 @@ struct ScalarTile {
   using Weight = float;
   static constexpr int kPad = 4;
   static constexpr int kWeightPad = 4;
-  static constexpr int kScratchLd = kTileRows + kWeightPad;
-  static constexpr int kScratch = kTileRows * kScratchLd;
-
-  struct Weights {
-    const float *base;
-    int row_stride, column_stride;
-  };
+  static constexpr int kScratchRows = kTileRows;  // multiply() passes the weights through shared memory
 
   __device__ static float4 load4(const float *x) { return *reinterpret_cast<const float4 *>(x); }
   __device__ static float dot4(float4 a, float4 b, float sum) {
@@ -30,7 +24,7 @@ struct ScalarTile {
   template <int kTiles>
   __device__ static void scores(float (&s)[kTiles][2][4], const float *a, const float *b, int ld, int dim) {
     const LanePlace at;
-#pragma unroll 2
+#pragma unroll 1
     for (int k = 0; k < dim; k += 4) {
       const float4 upper = load4(a + at.g * ld + k), lower = load4(a + (at.g + 8) * ld + k);
 #pragma unroll
@@ -49,6 +43,7 @@ struct ScalarTile {
   __device__ static void paired(float (&x)[2], const float *a, const float *b, int ld, int dim) {
     const LanePlace at;
     x[0] = x[1] = 0.0f;
+#pragma unroll 1
     for (int k = 4 * at.t; k < dim; k += 16) {
       x[0] = dot4(load4(a + at.g * ld + k), load4(b + at.g * ld + k), x[0]);
       x[1] = dot4(load4(a + (at.g + 8) * ld + k), load4(b + (at.g + 8) * ld + k), x[1]);
@@ -68,46 +63,60 @@ struct ScalarTile {
     paired(foreign, class_a + offset, b + offset, ld, dim);
   }
 
-  __device__ static Weights weights(const Fragment &s, Weight *scratch) {
-    __syncwarp();
-    put(scratch, kScratchLd, s);
-    __syncwarp();
-    return get(scratch, kScratchLd);
-  }
-
   __device__ static void put(Weight *target, int ld, const Fragment &s) {
     const LanePlace at;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int h = i / 2, e = i % 2 * 2;
-      float *pair = target + fragment_row(at, e) * ld + fragment_column(at, h, e);
-      *reinterpret_cast<float2 *>(pair) = make_float2(s[h][e], s[h][e + 1]);
+      store_pair(target + fragment_row(at, e) * ld + fragment_column(at, h, e), s[h][e], s[h][e + 1]);
     }
   }
-  __device__ static Weights get(const Weight *source, int ld) { return {source, ld, 1}; }
-  __device__ static Weights get_transposed(const Weight *source, int ld) { return {source, 1, ld}; }
 
-  __device__ static void accumulate(Fragment &out, const Weights &w, const float *b, int ld) {
+  template <int kPieces>
+  __device__ static void multiply_stored(float (&out)[kPieces][2][4], const Weight *m, int weight_ld, bool transposed,
+                                         int tiles, const float *b, int ld, int pieces) {
     const LanePlace at;
-    const float *upper = w.base + at.g * w.row_stride, *lower = w.base + (at.g + 8) * w.row_stride;
-#pragma unroll 4
-    for (int k = 0; k < kTileRows; ++k) add_row(out, upper[k * w.column_stride], lower[k * w.column_stride], b + k * ld);
+    const int row_stride = transposed ? 1 : weight_ld, column_stride = transposed ? weight_ld : 1;
+    const float *upper = m + at.g * row_stride, *lower = upper + 8 * row_stride;
+#pragma unroll 2
+    for (int k = 0; k < tiles * kTileRows; ++k) {
+      add_row<kPieces>(out, upper[k * column_stride], lower[k * column_stride], b + k * ld, pieces);
+    }
   }
 
-  __device__ static void accumulate_paired(Fragment &out, const float (&factor)[2], const float *b, int ld) {
-    const LanePlace at;
-    add_row(out, factor[0], 0.0f, b + at.g * ld);
-    add_row(out, 0.0f, factor[1], b + (at.g + 8) * ld);
-  }
-
-  // Four adjacent columns per lane.
-  __device__ static void add_row(Fragment &out, float upper, float lower, const float *row) {
-    const float4 x = load4(row + 4 * LanePlace().t);
-    const float columns[4] = {x.x, x.y, x.z, x.w};
+  template <int kTiles, int kPieces>
+  __device__ static void multiply(float (&out)[kPieces][2][4], const float (&s)[kTiles][2][4], int tiles,
+                                  const float *b, int ld, int pieces, Weight *scratch) {
+    constexpr int kLd = kTiles * kTileRows + kWeightPad;
+    __syncwarp();
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      out[i / 2][i % 2] = fmaf(upper, columns[i], out[i / 2][i % 2]);
-      out[i / 2][i % 2 + 2] = fmaf(lower, columns[i], out[i / 2][i % 2 + 2]);
+    for (int n = 0; n < kTiles; ++n) put(scratch + n * kTileRows, kLd, s[n]);
+    __syncwarp();
+    multiply_stored<kPieces>(out, scratch, kLd, false, tiles, b, ld, pieces);
+  }
+
+  template <int kPieces>
+  __device__ static void add_paired(float (&out)[kPieces][2][4], const float (&factor)[2], const float *b, int ld,
+                                    int pieces) {
+    const LanePlace at;
+    add_row<kPieces>(out, factor[0], 0.0f, b + at.g * ld, pieces);
+    add_row<kPieces>(out, 0.0f, factor[1], b + (at.g + 8) * ld, pieces);
+  }
+
+  // Four adjacent columns per lane and piece.
+  template <int kPieces>
+  __device__ static void add_row(float (&out)[kPieces][2][4], float upper, float lower, const float *row, int pieces) {
+    row += 4 * LanePlace().t;
+#pragma unroll
+    for (int j = 0; j < kPieces; ++j) {
+      if (j >= pieces) break;
+      const float4 x = load4(row + 16 * j);
+      const float columns[4] = {x.x, x.y, x.z, x.w};
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        out[j][i / 2][i % 2] = fmaf(upper, columns[i], out[j][i / 2][i % 2]);
+        out[j][i / 2][i % 2 + 2] = fmaf(lower, columns[i], out[j][i / 2][i % 2 + 2]);
+      }
     }
   }
 

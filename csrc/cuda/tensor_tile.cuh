@@ -1,5 +1,6 @@
-// 16 x 16 products of bfloat16 or float16 tiles in shared memory on the tensor cores, summed in float.
-// A tile is 16 rows of `ld` elements; `dim` is the number of columns, padded with zeros to a multiple of 16.
+// Products of bfloat16 or float16 tiles in shared memory on the tensor cores, summed in float. A tile is 16 rows of `ld`
+// elements; `dim` is the number of its columns, padded with zeros to a multiple of 16. Results come in pieces of 16
+// columns, of which the first `pieces` are computed.
 #pragma once
 
 #include "fragment.cuh"
@@ -9,15 +10,10 @@ namespace clear_cuda {
 
 template <typename T> struct TensorTile {
   using Element = T;
-  using Weight = T;                   // how probabilities are kept in shared memory
-  static constexpr int kPad = 8;      // 16 bytes: rows start at odd multiples of 16, so ldmatrix meets no conflict
-  static constexpr int kScratch = 0;  // shared elements per warp that `weights` needs
+  using Weight = T;               // how probabilities are kept in shared memory
+  static constexpr int kPad = 8;  // 16 bytes: rows start at odd multiples of 16, so ldmatrix meets no bank conflict
   static constexpr int kWeightPad = 8;
-
-  // The left operand [16 x 16] of accumulate().
-  struct Weights {
-    uint32_t a[4];
-  };
+  static constexpr int kScratchRows = 0;  // multiply() needs no shared memory
 
   __device__ static const T *place(const T *tile, int ld) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
@@ -46,8 +42,9 @@ template <typename T> struct TensorTile {
   __device__ static void diagonal(float (&x)[2], const Fragment &s) {
     const LanePlace at;
     const int holder = at.g * 4 + at.g / 2;
-    x[0] = __shfl_sync(kWholeWarp, at.g % 2 == 0 ? s[0][0] : s[0][1], holder);
-    x[1] = __shfl_sync(kWholeWarp, at.g % 2 == 0 ? s[1][2] : s[1][3], holder);
+    const bool odd = at.g % 2 != 0;
+    x[0] = __shfl_sync(kWholeWarp, odd ? s[0][1] : s[0][0], holder);
+    x[1] = __shfl_sync(kWholeWarp, odd ? s[1][3] : s[1][2], holder);
   }
 
   // x = dot products of rows g and g + 8 of a with the same rows of b.
@@ -91,13 +88,7 @@ template <typename T> struct TensorTile {
     diagonal(foreign, of_class[0]);
   }
 
-  // Probabilities of a score tile as a left operand, straight from registers.
-  __device__ static Weights weights(const Fragment &s, Weight *) {
-    return {{pack2<T>(s[0][0], s[0][1]), pack2<T>(s[0][2], s[0][3]), pack2<T>(s[1][0], s[1][1]),
-             pack2<T>(s[1][2], s[1][3])}};
-  }
-
-  // The way through shared memory, which also gives the transpose. The caller puts __syncwarp() between.
+  // Keeps a tile of scores as weights, for multiply_stored() after __syncwarp().
   __device__ static void put(Weight *target, int ld, const Fragment &s) {
     const LanePlace at;
 #pragma unroll
@@ -107,36 +98,65 @@ template <typename T> struct TensorTile {
       *reinterpret_cast<uint32_t *>(pair) = pack2<T>(s[h][e], s[h][e + 1]);
     }
   }
-  __device__ static Weights get(const Weight *source, int ld) {
-    Weights w;
-    load_matrices(w.a, place(source, ld));
-    return w;
-  }
-  __device__ static Weights get_transposed(const Weight *source, int ld) {
+
+  // out += m b for a row of `tiles` stored 16 x 16 tiles m, or for a column of them, each transposed.
+  template <int kPieces>
+  __device__ static void multiply_stored(float (&out)[kPieces][2][4], const Weight *m, int weight_ld, bool transposed,
+                                         int tiles, const T *b, int ld, int pieces) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
-    Weights w;
-    load_matrices_transposed(w.a, source + (lane % 8 + lane / 16 * 8) * ld + lane / 8 % 2 * 8);
-    return w;
+    m = transposed ? m + (lane % 8 + lane / 16 * 8) * weight_ld + lane / 8 % 2 * 8 : place(m, weight_ld);
+    const int step = transposed ? kTileRows * weight_ld : kTileRows;
+#pragma unroll 1
+    for (int n = 0; n < tiles; ++n) {
+      uint32_t left[4];
+      if (transposed) {
+        load_matrices_transposed(left, m + n * step);
+      } else {
+        load_matrices(left, m + n * step);
+      }
+      multiply_pieces<kPieces>(out, left, b + n * kTileRows * ld, ld, pieces);
+    }
   }
 
-  // out [16 x 16] += w b, where b is 16 columns of a tile. Columns of out: see first_column().
-  __device__ static void accumulate(Fragment &out, const Weights &w, const T *b, int ld) {
-    uint32_t right[4];
-    load_matrices_transposed(right, place(b, ld));
-    multiply_add<T>(out[0], w.a, right[0], right[1]);
-    multiply_add<T>(out[1], w.a, right[2], right[3]);
+  // out += s b for a row of score tiles still in registers, the first `tiles` of them.
+  template <int kTiles, int kPieces>
+  __device__ static void multiply(float (&out)[kPieces][2][4], const float (&s)[kTiles][2][4], int tiles, const T *b,
+                                  int ld, int pieces, Weight *) {
+#pragma unroll
+    for (int n = 0; n < kTiles; ++n) {
+      if (n >= tiles) break;
+      const uint32_t left[4] = {pack2<T>(s[n][0][0], s[n][0][1]), pack2<T>(s[n][0][2], s[n][0][3]),
+                                pack2<T>(s[n][1][0], s[n][1][1]), pack2<T>(s[n][1][2], s[n][1][3])};
+      multiply_pieces<kPieces>(out, left, b + n * kTileRows * ld, ld, pieces);
+    }
   }
 
-  // Rows g and g + 8 of out += factors times the same rows of b.
-  __device__ static void accumulate_paired(Fragment &out, const float (&factor)[2], const T *b, int ld) {
+  // Rows g and g + 8 of out += factors times the same rows of b: a product with a diagonal matrix.
+  template <int kPieces>
+  __device__ static void add_paired(float (&out)[kPieces][2][4], const float (&factor)[2], const T *b, int ld,
+                                    int pieces) {
     const LanePlace at;
     const bool even = 2 * at.t == at.g, odd = 2 * at.t + 1 == at.g;
-    const Weights w = {{pack2<T>(even ? factor[0] : 0.0f, odd ? factor[0] : 0.0f), 0u, 0u,
-                        pack2<T>(even ? factor[1] : 0.0f, odd ? factor[1] : 0.0f)}};
-    accumulate(out, w, b, ld);
+    const uint32_t left[4] = {pack2<T>(even ? factor[0] : 0.0f, odd ? factor[0] : 0.0f), 0u, 0u,
+                              pack2<T>(even ? factor[1] : 0.0f, odd ? factor[1] : 0.0f)};
+    multiply_pieces<kPieces>(out, left, b, ld, pieces);
   }
 
-  // out[h][0..1] and, eight rows below, out[h][2..3] are two adjacent columns, the first of them this one.
+  template <int kPieces>
+  __device__ static void multiply_pieces(float (&out)[kPieces][2][4], const uint32_t (&left)[4], const T *b, int ld,
+                                         int pieces) {
+    b = place(b, ld);
+#pragma unroll
+    for (int j = 0; j < kPieces; ++j) {
+      if (j >= pieces) break;
+      uint32_t right[4];
+      load_matrices_transposed(right, b + j * 16);
+      multiply_add<T>(out[j][0], left, right[0], right[1]);
+      multiply_add<T>(out[j][1], left, right[2], right[3]);
+    }
+  }
+
+  // out[j][h][0..1] and, eight rows below, out[j][h][2..3] are two adjacent columns of piece j, the first this one.
   __device__ static int first_column(const LanePlace &at, int h) { return 8 * h + 2 * at.t; }
 
   __device__ static void store_pair(T *target, float low, float high) {

@@ -37,9 +37,11 @@ def test_help_shows_every_command_and_the_path():
     assert call("--version").startswith("clear-hug ")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command", ["simulate", "prepare ptbxl", "prepare wfdb", "pretrain", "probe", "predict", "demo"]
+)
 def test_every_help_has_an_example(command):
-    assert f"clear-hug {command}" in call(command, "--help") or command == "prepare"
+    assert f"clear-hug {command}" in call(*command.split(), "--help")
 
 
 def test_help_does_not_load_pytorch():

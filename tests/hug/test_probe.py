@@ -60,6 +60,16 @@ def test_the_best_epoch_is_chosen_on_validation_and_kept():
     assert result.chosen_by == "validation macro AUROC"
 
 
+@pytest.mark.parametrize("best", [0, 29])
+def test_the_head_of_the_best_epoch_is_the_one_tested(monkeypatch, best):
+    scores = iter(float(epoch == best) for epoch in range(30))
+    monkeypatch.setattr("clear_hug.training.probe.macro_auroc", lambda *args: next(scores))
+    result = probe(data(), CONFIG, RECIPE)
+    assert result.best_epoch == best + 1
+    # The first epoch is one of warm-up, from a rate of 1e-6: after it the head has hardly learnt.
+    assert (result.metrics["macro_auroc"]["value"] > 0.9) == (best == 29)
+
+
 def test_test_labels_change_nothing_but_the_figures():
     one = data()
     labels = one.labels.copy()

@@ -1,0 +1,122 @@
+"""Launches of the dense kernels: view-guided attention over a grid, packed tokens, or the visible beats of a grid."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+
+from clear_kernels.triton import launch
+from clear_kernels.triton.dense_backward import dense_backward_key, dense_backward_query
+from clear_kernels.triton.dense_forward import dense_forward
+from clear_kernels.triton.launch import Common
+from clear_kernels.triton.select import select_visible
+from clear_kernels.triton.tile_backward import tile_backward
+from clear_kernels.triton.tiling import Target, dense_backward_tile, dense_forward_tile, next_power_of_two
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """The tokens the dense kernels run over; see ``tokens.py``."""
+
+    leads: int
+    beats: int
+    lead: Tensor | None = None  # int32 [n] or [B, n]
+    valid: Tensor | None = None  # uint8 [n] or [B, n], or [L, T] or [B, L, T]
+    valid_stride: int = 0
+    index: Tensor | None = None  # int32 [1, N] or [B, N]
+    count: Tensor | None = None  # int32 [1] or [B]
+
+    def pointers(self) -> tuple[Tensor | None, ...]:
+        """The kernels' arguments lead, valid, index and count."""
+        return self.lead, self.valid, self.index, self.count
+
+    def batch_strides(self) -> tuple[int, int, int, int]:
+        """Batch strides of the same, 0 where the batch shares them."""
+        per_batch = self.index is not None and self.index.shape[0] > 1
+        width = self.index.shape[1] if self.index is not None and per_batch else 0
+        return launch.batch_stride(self.lead, 1), self.valid_stride, width, int(per_batch)
+
+
+def visible_sequence(visible: Tensor, valid: Tensor | None, *, leads: int, beats: int) -> Sequence:
+    """The class tokens and the visible, valid beats of a grid: masks are uint8 [L, T] or [B, L, T]."""
+    batch = max(visible.shape[0] if visible.dim() > 2 else 1, valid.shape[0] if valid is not None and valid.dim() > 2 else 1)
+    index = torch.empty((batch, leads * (beats + 1)), dtype=torch.int32, device=visible.device)  # [B or 1, N]
+    count = torch.empty((batch,), dtype=torch.int32, device=visible.device)  # [B or 1]
+    launch.start(
+            select_visible, batch,
+        visible, valid, index, count, launch.batch_stride(visible, 2), launch.batch_stride(valid, 2), index.shape[1],
+        leads * beats, L=leads, LP=next_power_of_two(leads), BLOCK=min(1024, next_power_of_two(leads * beats)),
+    )  # fmt: skip
+    return Sequence(leads, beats, index=index, count=count)
+
+
+def forward(
+    q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, seed: Tensor | None, sequence: Sequence, common: Common, target: Target
+) -> None:
+    """Write the rows of ``out`` and ``lse`` that the sequence's queries own."""
+    batch, heads, tokens, head_dim = q.shape
+    tile = dense_forward_tile(head_dim, q.element_size(), common.PRECISION, target)
+    tiles = -(-tokens // tile.queries)
+    even = sequence.valid is None and sequence.index is None and tokens % tile.keys == 0
+    launch.start(
+            dense_forward, batch * heads * tiles,
+        q, k, v, out, lse, *sequence.pointers(), seed,
+        *launch.strides(q), *launch.strides(k), *launch.strides(v), *launch.strides(out),
+        *sequence.batch_strides(), heads, sequence.beats, tokens, tiles, **asdict(common),
+        L=sequence.leads, M=tile.queries, N=tile.keys, EVEN=even,
+        PRESCALE=not launch.is_ordinary(common.scale), FAST=launch.approximates(q.dtype), STAGES=tile.stages, num_warps=tile.warps,
+    )  # fmt: skip
+
+
+def backward(
+    dout: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    dq: Tensor,
+    dk: Tensor,
+    dv: Tensor,
+    seed: Tensor | None,
+    sequence: Sequence,
+    common: Common,
+    target: Target,
+) -> None:
+    """Write dq of the sequence's queries, and dk and dv of its keys."""
+    batch, heads, tokens, head_dim = q.shape
+    tile = dense_backward_tile(head_dim, q.element_size(), common.PRECISION, target)
+    longest_tile = min(tile.queries, tile.keys)
+    inputs = *launch.strides(dout), *launch.strides(q), *launch.strides(k), *launch.strides(v)
+    # Only the device knows how many beats are visible: both ways are launched then, and one of them returns at once.
+    if sequence.count is not None or tokens <= longest_tile:
+        launch.start(
+            tile_backward, batch * heads,
+            dout, q, k, v, lse, dq, dk, dv, *sequence.pointers(), seed, *inputs, *launch.strides(dq),
+            *sequence.batch_strides(), heads, sequence.beats, tokens, **asdict(common),
+            L=sequence.leads, M=longest_tile, num_warps=tile.warps,
+        )  # fmt: skip
+    if tokens <= longest_tile:
+        return
+    shorter = longest_tile if sequence.count is not None else 0
+    delta = torch.empty_like(lse)  # [B, H, N]
+    even = sequence.valid is None and sequence.index is None and tokens % tile.keys == 0
+    tiles = -(-tokens // tile.queries)
+    launch.start(
+            dense_backward_query, batch * heads * tiles,
+        dout, q, k, v, out, lse, delta, dq, *sequence.pointers(), seed,
+        *inputs, *launch.strides(out), *launch.strides(dq), *sequence.batch_strides(),
+        heads, sequence.beats, tokens, tiles, shorter, **asdict(common),
+        L=sequence.leads, M=tile.queries, N=tile.keys, EVEN=even, STAGES=tile.stages, num_warps=tile.warps,
+    )  # fmt: skip
+    tiles = -(-tokens // tile.keys)
+    launch.start(
+            dense_backward_key, batch * heads * tiles,
+        dout, q, k, v, lse, delta, dk, dv, *sequence.pointers(), seed,
+        *inputs, *launch.strides(dk), *sequence.batch_strides(),
+        heads, sequence.beats, tokens, tiles, shorter, **asdict(common),
+        L=sequence.leads, M=tile.queries, N=tile.keys, STAGES=tile.stages, num_warps=tile.warps,
+    )  # fmt: skip
+

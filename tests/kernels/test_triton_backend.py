@@ -1,0 +1,123 @@
+"""The Triton backend without a GPU: lazy import, reasons of refusal, and the choice of tiles."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from clear_kernels.backends import triton as backend
+from clear_kernels.triton import tiling
+from clear_kernels.triton.tiling import Target
+
+H200 = Target(90, 232_448, 132)
+A100 = Target(80, 166_912, 108)
+T4 = Target(75, 65_536, 40)
+
+
+def test_importing_the_package_imports_no_triton() -> None:
+    code = "import sys, clear_kernels, clear_kernels.backends.triton as t; t.available(); print('triton' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ["False"]
+
+
+def test_a_missing_triton_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert "pip install" in str(backend.available())
+
+
+@pytest.mark.parametrize(("version", "known"), [("3.1.0", False), ("3.2.0", True), ("3.9.1", True), ("3.10.0", False)])
+def test_an_unknown_triton_is_a_reason(version: str, known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: version)
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    reason = backend.available()
+    assert reason is None if known else version in str(reason)
+
+
+def test_a_missing_gpu_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "_version_reason", lambda: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    assert "no CUDA device" in str(backend.available())
+
+
+def test_cpu_tensors_need_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    q = torch.empty(1, 1, 4, 32)
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    assert "TRITON_INTERPRET=1" in str(backend.can_run(q))
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    assert backend.can_run(q) is None
+    assert "bfloat16" in str(backend.can_run(q.bfloat16()))
+
+
+@pytest.mark.parametrize(("dtype", "dim", "word"), [(torch.float64, 32, "float64"), (torch.float32, 257, "257")])
+def test_dtypes_and_head_dimensions_are_refused_with_their_value(dtype: torch.dtype, dim: int, word: str) -> None:
+    assert word in str(backend.can_run(torch.empty(1, 1, 4, dim, dtype=dtype)))
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype", "refused"),
+    [
+        ((7, 0), torch.float16, True),
+        ((7, 5), torch.float16, False),
+        ((7, 5), torch.bfloat16, True),
+        ((8, 0), torch.bfloat16, False),
+    ],
+)
+def test_old_gpus(
+    capability: tuple[int, int], dtype: torch.dtype, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class OnGpu:
+        device = torch.device("cuda", 0)
+        shape = (1, 1, 4, 32)
+
+    q = OnGpu()
+    q.dtype = dtype  # type: ignore[attr-defined]
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    reason = backend.can_run(q)  # type: ignore[arg-type]
+    assert (str(capability) in str(reason)) if refused else reason is None
+
+
+@pytest.mark.parametrize(
+    ("dim", "parts"), [(1, (16, 0)), (16, (16, 0)), (32, (32, 0)), (48, (32, 16)), (72, (64, 16)), (96, (64, 32))]
+)
+def test_head_parts(dim: int, parts: tuple[int, int]) -> None:
+    assert tiling.head_parts(dim) == parts
+
+
+def test_head_parts_hold_every_head_dimension() -> None:
+    for dim in range(1, 257):
+        main, tail = tiling.head_parts(dim)
+        assert main + tail >= dim
+        assert all(part == 0 or (part >= 16 and part & (part - 1) == 0) for part in (main, tail))
+        assert main + tail <= max(16, tiling.next_power_of_two(dim))
+
+
+@pytest.mark.parametrize("target", [H200, A100, T4], ids=str)
+def test_a_local_tile_holds_the_class_rows_and_a_column(target: Target) -> None:
+    for leads in range(1, 65):
+        for choose in (tiling.local_forward_tile, tiling.local_backward_tile):
+            tile = choose(leads, 64, 2, "ieee", target)
+            assert tile.columns >= 1
+            assert leads * (tile.columns + 1) <= tile.rows <= 128
+
+
+@pytest.mark.parametrize("heads", [1, 8, 64, 2048, 4096])
+@pytest.mark.parametrize("tiles", [1, 4, 7, 8, 15, 16, 250, 25_000])
+def test_splits_leave_no_part_empty(heads: int, tiles: int) -> None:
+    parts = tiling.splits(heads, tiles)
+    per_part = -(-tiles // parts)
+    assert (parts - 1) * per_part < tiles <= parts * per_part
+    assert parts == 1 or per_part >= tiling.FEWEST_TILES
+
+
+def test_a_day_of_beats_fills_the_gpu_and_a_large_batch_is_not_split() -> None:
+    assert 8 * tiling.splits(8, 25_000) >= 0.9 * tiling.WANTED_PROGRAMS
+    assert tiling.splits(2048, 4) == 1

@@ -1,0 +1,10 @@
+"""Tests that run Triton's kernels in its interpreter; collected only under ``TRITON_INTERPRET=1``.
+
+Triton wraps its functions when it is imported, so these run in a process of their own: ../test_triton_interpret.py.
+"""
+
+from __future__ import annotations
+
+import os
+
+collect_ignore_glob = [] if os.environ.get("TRITON_INTERPRET") == "1" else ["test_*.py"]

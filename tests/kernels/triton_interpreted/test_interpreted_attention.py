@@ -1,0 +1,92 @@
+"""Forward and all gradients of every use against dense masked attention in float64."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from attention_cases import Case
+from hypothesis import given, settings
+from interpreted import check, small_cases
+
+from clear_kernels.triton import launch_dense, launch_local, tiling
+from clear_kernels.triton.tiling import DenseTile, LocalTile
+
+HALF = {"dtype": torch.float16}
+
+
+@settings(max_examples=14)
+@given(case=small_cases("grid"))
+def test_grids(case: Case) -> None:
+    check(case)
+
+
+@settings(max_examples=8)
+@given(case=small_cases("packed"))
+def test_packed_tokens(case: Case) -> None:
+    check(case)
+
+
+@pytest.mark.parametrize("dim", [32, 96])
+def test_heartbeat_local_at_the_size_of_the_paper(dim: int) -> None:
+    check(Case("grid", 12, 15, batch=1, heads=1, dim=dim, valid="shared", **HALF))
+
+
+def test_conduction_view_at_the_size_of_the_paper() -> None:
+    check(Case("grid", 12, 15, batch=1, heads=1, dim=32, visible="shared", **HALF))
+
+
+def test_view_guided_at_the_size_of_the_paper() -> None:
+    check(Case("grid", 12, 15, batch=1, heads=1, dim=32, visible=True, valid="shared", **HALF))
+
+
+def test_packed_at_the_size_of_the_paper() -> None:
+    check(Case("packed", 12, 36, batch=1, heads=1, dim=96, lead="batch", **HALF))
+
+
+@pytest.mark.parametrize(("leads", "beats", "visible"), [(17, 4, None), (40, 3, "shared"), (64, 2, None), (1, 70, None)])
+def test_numbers_of_leads(leads: int, beats: int, visible: str | None) -> None:
+    check(Case("grid", leads, beats, batch=1, heads=1, visible=visible, valid="shared"))
+
+
+@pytest.mark.parametrize("scale", [1e-9, 3.0])
+@pytest.mark.parametrize("visible", [None, True])
+def test_unusual_scales(scale: float, visible: bool | None) -> None:
+    check(Case("grid", 3, 3, batch=1, heads=1, visible=visible), scale=scale)
+
+
+@pytest.mark.parametrize("visible", [None, "batch"])
+def test_long_records_are_split_and_merged(visible: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiling, "WANTED_PROGRAMS", 12)
+    monkeypatch.setattr(tiling, "FEWEST_TILES", 2)
+    monkeypatch.setattr(launch_local, "local_forward_tile", lambda *_: LocalTile(16, 4, 4, 1, 1))
+    monkeypatch.setattr(launch_local, "local_backward_tile", lambda *_: LocalTile(16, 4, 4, 1, 1))
+    assert tiling.splits(4, 11) == 3
+    check(Case("grid", 3, 41, heads=2, batch=2, visible=visible, valid="batch", dropout_p=0.1))
+
+
+def test_a_program_takes_several_heads_across_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiling, "WAVES", 1)
+    tile = tiling.local_forward_tile(3, 16, 4, "ieee", tiling.Target(90, 232_448, 1))
+    assert 9 % tiling.heads_per_program(9, tile, tiling.Target(90, 232_448, 1)) in (0, 1)
+    check(Case("grid", 3, 25, batch=3, heads=3, visible="batch", valid="batch", dropout_p=0.2))
+
+
+@pytest.mark.parametrize("form", ["grid", "packed"])
+def test_dense_sequences_of_several_tiles(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch_dense, "dense_forward_tile", lambda *_: DenseTile(16, 32, 4, 1))
+    monkeypatch.setattr(launch_dense, "dense_backward_tile", lambda *_: DenseTile(32, 16, 4, 1))
+    if form == "packed":
+        check(Case("packed", 20, 33, batch=2, heads=1, valid="batch", lead="batch", dropout_p=0.2))
+    else:
+        check(Case("grid", 3, 14, batch=1, heads=1, visible=True, valid="shared"))
+
+
+def test_visible_beats_in_one_tile_and_in_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The batch mixes records whose visible beats fit one tile with records that need the kernels for long sequences.
+    monkeypatch.setattr(launch_dense, "dense_forward_tile", lambda *_: DenseTile(16, 16, 4, 1))
+    monkeypatch.setattr(launch_dense, "dense_backward_tile", lambda *_: DenseTile(16, 16, 4, 1))
+    case = Case("grid", 3, 9, batch=3, heads=1, dropout_p=0.1)
+    visible = torch.zeros(3, 3, 9, dtype=torch.bool)
+    visible[1, :, 2] = True
+    visible[2] = True
+    check(case, visible=visible)
