@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown := set(names) - set(everyone):
         raise SystemExit(f"--contenders: unknown {', '.join(sorted(unknown))}; choose from {', '.join(everyone)}")
 
-    machine = survey(device, {case.dtype for case in cases})
+    machine = survey(device)
     print(machine.describe())
     print("\n".join(f"  {name:10}{everyone[name].about}" for name in names), "\n")
     results: list[Result] = []
@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
             if case in scaling:
                 entrants = [entrant for entrant in entrants if not entrant.layer and entrant.name != "flex"]
             rows = measure(case, direction, entrants, device, 1 if options.quick else options.budget)
-            print(table(case, direction, rows, machine), flush=True)
+            print(table(case, direction, rows), flush=True)
             results += rows
     print(ratios(results, device))
     if options.csv:

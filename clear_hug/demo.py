@@ -62,12 +62,12 @@ class DemoConfig:
         device: `auto`, `cpu` or `cuda`.
     """
 
-    records: int = 800
+    records: int = 1000
     fs: int = 250
     size: str = "tiny"
     model: dict[str, Any] = field(default_factory=lambda: {"dropout": 0.0})
     beats: int = 20
-    record_views: int = 16000
+    record_views: int = 16800
     most_epochs: int = 60
     batch_size: int = 16
     lr: float = 2e-3

@@ -5,6 +5,7 @@ Every ``forward`` spells out its parameters, because ``torch.compile`` tells by 
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -161,3 +162,8 @@ def _refuse_second_derivative(backend: str) -> None:
         f"{backend=} has no second derivative; use backend='gather' (sparse) or backend='reference' (dense), "
         "which differentiate to any order"
     )
+
+
+# PyTorch binds the arguments of every call; with the signature at hand it need not derive it each time.
+for _function in (BeatAttention, PackedAttention, _BeatAttentionBackward, _PackedAttentionBackward):
+    _function.forward.__signature__ = inspect.signature(_function.forward)  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""The machine under the benchmark: its name, caches, memory, and the rates that bound any kernel on it."""
+"""The machine under the benchmark: its name, caches and memory, and the work that shows the rates of its hardware."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from pathlib import Path
 
 import torch
 
-from attn.clock import clock_for, quantiles
-
 
 @dataclass(frozen=True)
 class Machine:
@@ -27,30 +25,26 @@ class Machine:
     python_version: str
     driver: str
     commit: str
-    matmul_flop_per_s: dict[torch.dtype, float]
 
     def describe(self) -> str:
-        """Two lines for the head of a report."""
-        rates = ", ".join(
-            f"{rate / 1e9:,.0f} GFLOP/s {str(dtype).removeprefix('torch.')}"
-            for dtype, rate in self.matmul_flop_per_s.items()
-        )
+        """One line for the head of a report."""
         return (
             f"{self.device}; {self.threads} threads; torch {self.torch_version}; Python {self.python_version}; "
-            f"commit {self.commit}\nmatrix product, measured in this run: {rates}"
+            f"driver {self.driver}; commit {self.commit}"
         )
 
 
-def survey(device: torch.device, dtypes: set[torch.dtype]) -> Machine:
-    """Name the machine and measure its matrix products."""
+def survey(device: torch.device) -> Machine:
+    """Name the machine and what runs on it."""
     return Machine(
         device=device_name(device),
         threads=torch.get_num_threads(),
         torch_version=torch.__version__,
         python_version=platform.python_version(),
-        driver=_first_line("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"),
+        driver=_first_line("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+        if device.type == "cuda"
+        else "none",
         commit=_first_line("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"),
-        matmul_flop_per_s={dtype: matmul_rate(device, dtype) for dtype in sorted(dtypes, key=str)},
     )
 
 
@@ -62,13 +56,13 @@ def large_copy(device: torch.device) -> tuple[Callable[[], object], int]:
     return lambda: target.copy_(source), 2 * 4 * count
 
 
-def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Operations per second of a square matrix product."""
-    size = 8192 if device.type == "cuda" else 1024
-    left = torch.ones(size, size, device=device, dtype=dtype)
-    clock = clock_for(device)
-    times = [clock(lambda: left @ left) for _ in range(12)]
-    return 2 * size**3 / (quantiles(times[2:])[0] / 1e3)
+def matrix_product(device: torch.device, dtype: torch.dtype) -> tuple[Callable[[], object], int]:
+    """A square matrix product, and its operations; on a CPU in float32 where a lower precision is only stored."""
+    if device.type == "cpu" and dtype.itemsize < 4:
+        dtype = torch.float32
+    size = 4096 if device.type == "cuda" else 768
+    matrix = torch.ones(size, size, device=device, dtype=dtype)
+    return lambda: matrix @ matrix, 2 * size**3
 
 
 def cache_bytes(device: torch.device) -> int:

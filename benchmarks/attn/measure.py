@@ -15,7 +15,7 @@ from attn.cases import Case, Direction
 from attn.clock import clock_for, quantiles
 from attn.contenders import Attend, Contender, torch_layer
 from attn.inputs import Inputs, make_inputs
-from attn.machine import Machine, cache_bytes, large_copy, peak_memory
+from attn.machine import cache_bytes, large_copy, matrix_product, peak_memory
 from attn.truth import check, check_layer
 
 Call = Callable[[], object]
@@ -38,17 +38,19 @@ class Result:
     rounds: int = 0
     peak_bytes: int | None = None
     error: float | None = None
-    copy_bytes_per_s: float = math.nan  # the median of copies that took turns with the contenders
+    copy_bytes_per_s: float = math.nan  # medians of a large copy and a matrix product that took turns with them
+    matmul_flop_per_s: float = math.nan
 
     @property
     def of_copy(self) -> float:
         """Fraction of the copy bandwidth: the bytes that must move, over the time taken."""
         return self.case.min_bytes(self.direction) / (self.p50 / 1e3) / self.copy_bytes_per_s
 
-    def roofline_ms(self, machine: Machine) -> float:
+    @property
+    def roofline_ms(self) -> float:
         """The least time on this machine: its copy bandwidth for the bytes, its matrix products for the operations."""
         moving = self.case.min_bytes(self.direction) / self.copy_bytes_per_s
-        working = self.case.flop(self.direction) / machine.matmul_flop_per_s[self.case.dtype]
+        working = self.case.flop(self.direction) / self.matmul_flop_per_s
         return 1e3 * max(moving, working)
 
 
@@ -78,14 +80,16 @@ def measure(
             except (ArithmeticError, NotImplementedError, RuntimeError) as failure:
                 reason = f"{type(failure).__name__}: {str(failure).strip().partition(chr(10))[0][:200]}"
         refused.append(Result(case, direction, contender, reason=reason))
-    copy, copied = large_copy(device)
-    *times, copies = _take_turns([*(calls for _, calls, _ in ready), [copy]], device, budget_s)
-    bandwidth = copied / (quantiles(copies)[1] / 1e3)
+    (copy, copied), (product, flop) = large_copy(device), matrix_product(device, case.dtype)
+    product()
+    turns = [*(calls for _, calls, _ in ready), [product], [copy]]
+    *times, products, copies = _take_turns(turns, device, budget_s)
+    bandwidth, rate = (work / (quantiles(taken)[1] / 1e3) for work, taken in ((copied, copies), (flop, products)))
     timed = []
     for (_, _, result), taken in zip(ready, times, strict=True):
         p20, p50, p80 = quantiles(taken)
         timed.append(replace(result, p20=p20, p50=p50, p80=p80, rounds=len(taken)))
-    return [replace(result, copy_bytes_per_s=bandwidth) for result in timed + refused]
+    return [replace(result, copy_bytes_per_s=bandwidth, matmul_flop_per_s=rate) for result in timed + refused]
 
 
 def _take_turns(calls: list[list[Call]], device: torch.device, budget_s: float) -> list[list[float]]:

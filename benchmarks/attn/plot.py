@@ -39,7 +39,7 @@ def draw_scaling(path: Path, results: Sequence[Result], machine: Machine) -> Non
                 markersize=3,
                 label=name,
             )
-        bound = [next(result for result in mine if result.case == case).roofline_ms(machine) for case in cases]
+        bound = [next(result for result in mine if result.case == case).roofline_ms for case in cases]
         time_axis.plot([case.beats for case in cases], bound, "k--", linewidth=1, label="roofline")
         time_axis.set(title=TITLES[direction], xscale="log", yscale="log", ylabel="median time (ms)")
         memory_axis.set(xscale="log", yscale="log", xlabel="beats per lead T", ylabel="peak memory of a call (MB)")

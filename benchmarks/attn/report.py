@@ -21,14 +21,14 @@ _HEAD = (
 )
 
 
-def table(case: Case, direction: Direction, results: Sequence[Result], machine: Machine) -> str:
+def table(case: Case, direction: Direction, results: Sequence[Result]) -> str:
     """The contenders of one case in one direction, then those that did not run and why."""
     some = results[0]
     lines = [
         f"{case.describe()}\n{TITLES[direction]}: {case.min_bytes(direction) / 1e6:,.1f} MB must move, "
         f"{case.flop(direction) / 1e9:,.2f} GFLOP must be done; "
-        f"copies here moved {some.copy_bytes_per_s / 1e9:,.1f} GB/s: "
-        f"roofline {some.roofline_ms(machine):.4g} ms",
+        f"at {some.copy_bytes_per_s / 1e9:,.1f} GB/s of a copy and "
+        f"{some.matmul_flop_per_s / 1e9:,.0f} GFLOP/s of a matrix product: {some.roofline_ms:.4g} ms",
         _HEAD,
     ]
     for result in results:
@@ -37,7 +37,7 @@ def table(case: Case, direction: Direction, results: Sequence[Result], machine: 
             continue
         peak = "-" if result.peak_bytes is None else f"{result.peak_bytes / 1e6:,.1f}"
         rate = case.min_bytes(direction) / result.p50 / 1e6
-        roof = result.roofline_ms(machine) / result.p50
+        roof = result.roofline_ms / result.p50
         lines.append(
             f"  {result.contender.name:10}{result.p20:10.4g}{result.p50:10.4g}{result.p80:10.4g}{peak:>10}{rate:8.1f}"
             f"{result.of_copy:9.1%}{roof:9.1%}{'-' if result.error is None else f'{result.error:.1e}':>10}"
@@ -119,8 +119,9 @@ def _row(result: Result, machine: Machine) -> dict[str, object]:
         **(figures if ran else dict.fromkeys(figures, "")),
         "min_bytes": case.min_bytes(direction),
         "flop": case.flop(direction),
-        "roofline_ms": f"{result.roofline_ms(machine):.6g}",
+        "roofline_ms": f"{result.roofline_ms:.6g}",
         "copy_gb_per_s": f"{result.copy_bytes_per_s / 1e9:.4g}",
+        "matmul_gflop_per_s": f"{result.matmul_flop_per_s / 1e9:.4g}",
         "not_run_because": result.reason,
         "device": machine.device,
         "threads": machine.threads,

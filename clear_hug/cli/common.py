@@ -35,8 +35,9 @@ def messages() -> Console:
 
 
 def fail(message: str, code: int = EXIT_ERROR) -> typer.Exit:
-    """Print one red error line; returns the exit to raise."""
-    messages().print(f"[bold red]Error:[/] {escape(message)}", soft_wrap=True)
+    """Print one red line; returns the exit to raise."""
+    label = "Stopped" if code == EXIT_INTERRUPTED else "Error"
+    messages().print(f"[bold red]{label}:[/] {escape(message)}", soft_wrap=True)
     return typer.Exit(code)
 
 

@@ -26,6 +26,13 @@ class BeatSettings:
         longest_rr_s: every window of this length holds a beat (20 bpm is one in 3 s).
         least_contrast: a recording whose energy peaks nowhere exceed this multiple of its median is only believed to
             have beats if they are regular: noise reaches 2.6, the noisiest readable recordings seen start at 4.
+        wide_band: pass band in which a wide ventricular beat is as high as a narrow one.
+        wide_ratio: a weaker peak of the energy is a wide beat where the deflection in that band reaches this multiple
+            of the ordinary beats'.
+        wide_energy: and where its energy is at least this share of the local beat height.
+        wide_gap_s: and where it is this far from other beats.
+        wide_t_wave_s: within this time after a beat, a deflection below `wide_t_wave_ratio` of its is its T wave.
+        wide_t_wave_ratio: see `wide_t_wave_s`.
         locate_s: the R peak is looked for this far on either side of the energy peak.
         locate_band: pass band for that.
         spike_mv: curvature, in mV, from which a sample is taken for a pacing spike; a QRS stays below a third of it.
@@ -44,6 +51,12 @@ class BeatSettings:
     height_s: float = 8.0
     longest_rr_s: float = 3.0
     least_contrast: float = 3.0
+    wide_band: tuple[float, float] = (3.0, 12.0)
+    wide_ratio: float = 1.0
+    wide_energy: float = 0.2
+    wide_gap_s: float = 0.25
+    wide_t_wave_s: float = 0.5
+    wide_t_wave_ratio: float = 0.7
     locate_s: float = 0.06
     locate_band: tuple[float, float] = (5.0, 40.0)
     spike_mv: float = 0.4

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clear_hug.data.beat_settings import BeatSettings
-from clear_hug.data.qrs_energy import qrs_energy
+from clear_hug.data.qrs_energy import qrs_energy, to_analysis_rate
 from clear_hug.data.qrs_locate import locate_r_peaks
 from clear_hug.data.qrs_peaks import pick_beats
 from clear_hug.data.spikes import remove_spikes
+from clear_hug.data.wide_beats import add_wide_beats
 from clear_hug.leads import canonical_leads
 
 __all__ = ["DETECTOR", "LOWEST_FS", "detect_beats"]
@@ -31,9 +32,10 @@ def detect_beats(
 
     The slope energy of the QRS band is averaged over the leads, each weighed by how clearly its peaks stand out, so
     that a loose electrode does not spoil the search; its peaks are compared with the local beat height, T waves are
-    told by their lower slope, and pauses are searched again at a lower threshold (the ideas of Pan and Tompkins 1985,
-    doi.org/10.1109/TBME.1985.325532, applied to all leads at once and in both directions of time). The R peak is then
-    the largest deflection over all leads near that energy peak, at the signal's own rate.
+    told by their lower slope, pauses are searched again at a lower threshold (the ideas of Pan and Tompkins 1985,
+    doi.org/10.1109/TBME.1985.325532, applied to all leads at once and in both directions of time), and wide beats with
+    gentle slopes are told by their deflection. The R peak is then the largest deflection over all leads near that
+    energy peak, at the signal's own rate.
 
     Args:
         signal: float [n, leads], mV, at its native rate. NaN or infinite samples are bridged.
@@ -61,12 +63,13 @@ def detect_beats(
     if rows.size == 0 or rows.shape[1] < 2 * settings.integration_s * fs:
         return np.zeros(0, dtype=np.int64)
     rows = remove_spikes(rows, fs, settings.spike_mv)
-    energy = qrs_energy(rows, fs, settings)
+    coarse, step = to_analysis_rate(rows, fs, settings)
+    energy = qrs_energy(coarse, fs / step, settings)
     if energy is None:
         return np.zeros(0, dtype=np.int64)
-    found = pick_beats(energy, settings)  # at the analysis rate
-    rough = np.minimum(found * energy.step, rows.shape[1] - 1)
-    return locate_r_peaks(rows, fs, rough, settings)
+    found = add_wide_beats(coarse, energy, pick_beats(energy, settings), settings)
+    rough = np.minimum(found * step, rows.shape[1] - 1)
+    return locate_r_peaks(rows, fs, rough, energy.contrast, settings)
 
 
 def _finite_rows(signal: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -16,17 +16,22 @@ _TAPS_S = 0.1  # half length of the band-pass; its impulse response is below 1 %
 
 
 def locate_r_peaks(
-    rows: NDArray[np.float64], fs: float, rough: NDArray[np.int64], settings: BeatSettings
+    rows: NDArray[np.float64],
+    fs: float,
+    rough: NDArray[np.int64],
+    weight: NDArray[np.float64],
+    settings: BeatSettings,
 ) -> NDArray[np.int64]:
     """The sample near each rough position where the leads together are farthest from the baseline.
 
-    Every lead is band-passed and scaled by its own usual deflection; the sum of squares over leads peaks at the R (or
-    the dominant S) wave. Only the neighbourhood of each beat is filtered, as one matrix product.
+    Every lead is band-passed and scaled by its own usual deflection; the weighed sum of squares over leads peaks at the
+    R (or the dominant S) wave. Only the neighbourhood of each beat is filtered, as one matrix product.
 
     Args:
         rows: float64 [leads, n], mV, finite.
         fs: rate, Hz.
         rough: int64 [beats], increasing positions within `settings.locate_s` of the R peaks.
+        weight: float64 [leads], how much each lead counts.
         settings: of the detector.
 
     Returns:
@@ -43,7 +48,7 @@ def locate_r_peaks(
     deflection = np.abs((near - near.mean(axis=2, keepdims=True)) @ taps)  # [leads, beats, candidates]
     usual = np.median(deflection.max(axis=2), axis=1)[:, None, None]  # [leads, 1, 1]
     usual = np.where(usual > 1e-6, usual, np.inf)
-    combined = np.square(deflection / usual).sum(axis=0)  # [beats, candidates]
+    combined = np.tensordot(weight, np.square(deflection / usual), axes=1)  # [beats, candidates]
     best = rough + combined.argmax(axis=1) - reach
     return np.unique(np.clip(best, 0, rows.shape[1] - 1))
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from clear_hug.data.beat_settings import BeatSettings
 from clear_hug.data.qrs_energy import QRSEnergy
 
-__all__ = ["pick_beats"]
+__all__ = ["candidate_peaks", "pick_beats"]
 
 _GRID_S = 0.2
 _LONG_PAUSE = 1.6
@@ -29,17 +29,19 @@ def pick_beats(energy: QRSEnergy, settings: BeatSettings) -> NDArray[np.int64]:
     Returns:
         int64 [beats], indices into the curve, increasing.
     """
-    fs = energy.fs
-    peaks = scipy.signal.find_peaks(energy.curve, distance=max(1, int(settings.refractory_s * fs)))[0]
-    if not len(peaks):
-        return np.zeros(0, dtype=np.int64)
-    height = energy.curve[peaks] / _beat_height(energy.curve, fs, settings)[peaks]  # 1 = an ordinary beat nearby
-    kept = _drop_t_waves(peaks, height, settings, fs)
-    kept = _search_pauses(peaks, height, kept, settings, fs)
+    peaks, height = candidate_peaks(energy, settings)
+    kept = _drop_t_waves(peaks, height, settings, energy.fs)
+    kept = _search_pauses(peaks, height, kept, settings, energy.fs)
     beats = peaks[kept]
-    if energy.contrast < settings.least_contrast and not _regular(beats):
+    if energy.contrast.max() < settings.least_contrast and not _regular(beats):
         return np.zeros(0, dtype=np.int64)
     return beats.astype(np.int64)
+
+
+def candidate_peaks(energy: QRSEnergy, settings: BeatSettings) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """All peaks of the energy that are a refractory time apart, and their heights; 1 = an ordinary beat nearby."""
+    peaks = scipy.signal.find_peaks(energy.curve, distance=max(1, int(settings.refractory_s * energy.fs)))[0]
+    return peaks, energy.curve[peaks] / _beat_height(energy.curve, energy.fs, settings)[peaks]
 
 
 def _beat_height(curve: NDArray[np.float64], fs: float, settings: BeatSettings) -> NDArray[np.float64]:

@@ -64,8 +64,8 @@ def resample(signal: NDArray[np.floating], fs: float, target: float) -> NDArray[
 
 
 def map_indices(index: NDArray[np.integer], fs: float, target: float, length: int) -> NDArray[np.int64]:
-    """Sample indices at `fs` → the nearest ones at `target`, inside [0, length)."""
-    mapped = np.floor(np.asarray(index, dtype=np.float64) * (target / fs) + 0.5).astype(np.int64)
+    """Sample indices at `fs` → the nearest samples of what `resample` gives for `target`, inside [0, length)."""
+    mapped = np.floor(np.asarray(index, dtype=np.float64) * float(rational_ratio(fs, target)) + 0.5).astype(np.int64)
     return np.clip(mapped, 0, max(length - 1, 0))
 
 

@@ -106,7 +106,9 @@ class BeatsTokenizer:
         usable = np.flatnonzero(checked.valid)
         names = [settings.leads[index] for index in usable]
         peaks = detect_beats(checked.signal[:, usable], fs, names, settings=settings.detector)
-        resampled = resample(checked.signal, fs, settings.rate)  # [m, L]
+        good = resample(checked.signal[:, usable], fs, settings.rate)  # [m, usable leads]
+        resampled = np.zeros((len(good), len(settings.leads)))  # [m, L]
+        resampled[:, usable] = good
         peaks = np.unique(map_indices(peaks, fs, settings.rate, len(resampled)))
         grid = cut_tokens(
             resampled,
@@ -167,10 +169,10 @@ def tokenizer_named(name: str) -> Tokenizer:
 
 def _leave_out_bad(grid: BeatGrid, checked: LeadQuality, settings: CutSettings) -> tuple[str, ...]:
     """Make bad leads padding, in place; a note about good ones that are flat for some beats."""
-    lost = (grid.r_index >= 0) & ~grid.valid & checked.valid[:, None]  # [L, T]
+    lost = np.any((grid.r_index >= 0) & ~grid.valid & checked.valid[:, None], axis=1)  # [L]
     grid.valid[~checked.valid] = False
     grid.tokens[~checked.valid] = 0.0
     if not lost.any():
         return ()
-    leads = " ".join(lead for lead, some in zip(settings.leads, lost.any(axis=1), strict=True) if some)
+    leads = " ".join(lead for lead, some in zip(settings.leads, lost, strict=True) if some)
     return (f"{leads} flat for some beats, which are left out there",)

@@ -120,6 +120,7 @@ def backends() -> dict[str, str | None]:
     return {name: _unavailable(name) for name in NAMES}
 
 
+@functools.cache
 def load(name: str) -> Backend:
     """Import and return a native backend.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Mapping, Sequence
 from typing import Protocol, cast
@@ -37,6 +38,7 @@ def available() -> str | None:
     return None
 
 
+@functools.cache
 def extension() -> _Extension:
     """Return the compiled module.
 

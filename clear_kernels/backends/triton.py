@@ -28,7 +28,9 @@ def available() -> str | None:
     if interpreting():
         return _interpreter_reason()
     if not torch.cuda.is_available():
-        return "PyTorch sees no CUDA device; use backend='cpu' or 'gather', or set TRITON_INTERPRET=1 to try the kernels"
+        return (
+            "PyTorch sees no CUDA device; use backend='gather', or set TRITON_INTERPRET=1 to try the kernels on a CPU"
+        )
     if torch.version.hip is not None:
         return "the kernels are written for NVIDIA GPUs and this PyTorch is built for ROCm; use backend='gather'"
     return None
@@ -145,9 +147,7 @@ def packed_backward(
     """Packed form: (dq, dk, dv)."""
     from clear_kernels.triton import packed
 
-    return packed.backward(
-        dout, q, k, v, out, lse, lead, valid, seed, leads=leads, dropout_p=dropout_p, scale=scale
-    )
+    return packed.backward(dout, q, k, v, out, lse, lead, valid, seed, leads=leads, dropout_p=dropout_p, scale=scale)
 
 
 def _version_reason() -> str | None:
@@ -158,7 +158,7 @@ def _version_reason() -> str | None:
     numbers = tuple(int(part) for part in version.split(".")[:2])
     if not _OLDEST <= numbers <= _NEWEST:
         low, high = (".".join(map(str, bound)) for bound in (_OLDEST, _NEWEST))
-        return f"Triton {version} is installed and {low} to {high} are known to work; install one, or use backend='cuda'"
+        return f"Triton {version} is installed and {low} to {high} are known to work; install one or use backend='cuda'"
     return None
 
 

@@ -41,11 +41,11 @@ class Sequence:
 
 def visible_sequence(visible: Tensor, valid: Tensor | None, *, leads: int, beats: int) -> Sequence:
     """The class tokens and the visible, valid beats of a grid: masks are uint8 [L, T] or [B, L, T]."""
-    batch = max(visible.shape[0] if visible.dim() > 2 else 1, valid.shape[0] if valid is not None and valid.dim() > 2 else 1)
+    batch = max(mask.shape[0] if mask is not None and mask.dim() > 2 else 1 for mask in (visible, valid))
     index = torch.empty((batch, leads * (beats + 1)), dtype=torch.int32, device=visible.device)  # [B or 1, N]
     count = torch.empty((batch,), dtype=torch.int32, device=visible.device)  # [B or 1]
     launch.start(
-            select_visible, batch,
+        select_visible, batch,
         visible, valid, index, count, launch.batch_stride(visible, 2), launch.batch_stride(valid, 2), index.shape[1],
         leads * beats, L=leads, LP=next_power_of_two(leads), BLOCK=min(1024, next_power_of_two(leads * beats)),
     )  # fmt: skip
@@ -53,7 +53,15 @@ def visible_sequence(visible: Tensor, valid: Tensor | None, *, leads: int, beats
 
 
 def forward(
-    q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, seed: Tensor | None, sequence: Sequence, common: Common, target: Target
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    seed: Tensor | None,
+    sequence: Sequence,
+    common: Common,
+    target: Target,
 ) -> None:
     """Write the rows of ``out`` and ``lse`` that the sequence's queries own."""
     batch, heads, tokens, head_dim = q.shape
@@ -61,12 +69,13 @@ def forward(
     tiles = -(-tokens // tile.queries)
     even = sequence.valid is None and sequence.index is None and tokens % tile.keys == 0
     launch.start(
-            dense_forward, batch * heads * tiles,
+        dense_forward, batch * heads * tiles,
         q, k, v, out, lse, *sequence.pointers(), seed,
         *launch.strides(q), *launch.strides(k), *launch.strides(v), *launch.strides(out),
         *sequence.batch_strides(), heads, sequence.beats, tokens, tiles, **asdict(common),
         L=sequence.leads, M=tile.queries, N=tile.keys, EVEN=even,
-        PRESCALE=not launch.is_ordinary(common.scale), FAST=launch.approximates(q.dtype), STAGES=tile.stages, num_warps=tile.warps,
+        PRESCALE=not launch.is_ordinary(common.scale), FAST=launch.approximates(q.dtype),
+        STAGES=tile.stages, num_warps=tile.warps,
     )  # fmt: skip
 
 
@@ -105,7 +114,7 @@ def backward(
     even = sequence.valid is None and sequence.index is None and tokens % tile.keys == 0
     tiles = -(-tokens // tile.queries)
     launch.start(
-            dense_backward_query, batch * heads * tiles,
+        dense_backward_query, batch * heads * tiles,
         dout, q, k, v, out, lse, delta, dq, *sequence.pointers(), seed,
         *inputs, *launch.strides(out), *launch.strides(dq), *sequence.batch_strides(),
         heads, sequence.beats, tokens, tiles, shorter, **asdict(common),
@@ -113,10 +122,9 @@ def backward(
     )  # fmt: skip
     tiles = -(-tokens // tile.keys)
     launch.start(
-            dense_backward_key, batch * heads * tiles,
+        dense_backward_key, batch * heads * tiles,
         dout, q, k, v, lse, delta, dk, dv, *sequence.pointers(), seed,
         *inputs, *launch.strides(dk), *sequence.batch_strides(),
         heads, sequence.beats, tokens, tiles, shorter, **asdict(common),
         L=sequence.leads, M=tile.queries, N=tile.keys, STAGES=tile.stages, num_warps=tile.warps,
     )  # fmt: skip
-

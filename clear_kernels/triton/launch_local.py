@@ -20,6 +20,7 @@ from clear_kernels.triton.tiling import (
     local_forward_tile,
     next_power_of_two,
     splits,
+    whole_head,
 )
 
 
@@ -47,7 +48,7 @@ def forward(
         part_out = torch.empty((batch * heads, parts, leads, head_dim), dtype=torch.float32, device=q.device)
         part_lse = torch.empty((batch * heads, parts, leads), dtype=torch.float32, device=q.device)
     launch.start(
-            local_forward, programs,
+        local_forward, programs,
         q, k, v, out, lse, visible, valid, seed, part_out, part_lse,
         *launch.strides(q), *launch.strides(k), *launch.strides(v), *launch.strides(out),
         launch.batch_stride(visible, 2), launch.batch_stride(valid, 2),
@@ -95,16 +96,17 @@ def backward(
     if parts > 1:
         part = torch.empty((3, batch * heads, parts, leads, head_dim), dtype=torch.float32, device=q.device)
     launch.start(
-            class_deltas, batch * heads,
+        class_deltas, batch * heads,
         dout, out, delta, *launch.strides(dout), *launch.strides(out), heads,
         L=leads, LP=next_power_of_two(leads), D=head_dim, D0=common.D0, D1=common.D1,
     )  # fmt: skip
+    # One part per row even for 96: the tiles of two parts would not fit the registers together.
     launch.start(
-            local_backward, programs,
+        local_backward, programs,
         dout, q, k, v, lse, delta, dq, dk, dv, visible, valid, seed, part,
         *launch.strides(dout), *launch.strides(q), *launch.strides(k), *launch.strides(v), *launch.strides(dq),
         launch.batch_stride(visible, 2), launch.batch_stride(valid, 2),
-        heads, beats, batch * heads, each, parts, **asdict(common),
+        heads, beats, batch * heads, each, parts, **asdict(common) | {"D0": whole_head(head_dim), "D1": 0},
         L=leads, C=tile.columns, R=tile.rows, SAME=_same_strides(q, k, v),
         STAGES=tile.stages, num_warps=tile.warps,
     )  # fmt: skip

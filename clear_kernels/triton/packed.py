@@ -60,9 +60,7 @@ def backward(
     target = launch.target_of(q.device)
     common = Common.of(q, scale, dropout_p, target)
     with launch.on_device(q.device):
-        launch_dense.backward(
-            dout, q, k, v, out, lse, dq, dk, dv, seed, _sequence(lead, valid, leads), common, target
-        )
+        launch_dense.backward(dout, q, k, v, out, lse, dq, dk, dv, seed, _sequence(lead, valid, leads), common, target)
     return dq, dk, dv
 
 

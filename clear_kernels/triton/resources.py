@@ -142,7 +142,7 @@ def _recording(target: Target) -> Iterator[list[Launch]]:
         assert isinstance(warps, int)
         found.append(Launch(kernel, dict(zip(kernel.arg_names, arguments, strict=False)) | constants, warps))
 
-    with mock.patch.object(launch, "start", record), mock.patch.object(launch, "target_of", lambda _: target):
+    with mock.patch.object(launch, "start", record), mock.patch.object(launch, "target_of", return_value=target):
         yield found
 
 

@@ -1,8 +1,8 @@
 """Tile sizes, warps and pipeline depth of the Triton kernels, from the shape, the dtype and the GPU.
 
-A table with rules instead of a search: the first call never stalls, and two runs take the same kernels. What the choices
-cost in registers and shared memory is printed by ``benchmarks/triton_resources.py`` and discussed in docs/kernels.md.
-This module imports no Triton.
+Rules instead of a search: the first call never stalls, and two runs take the same kernels. What the choices cost in
+registers and shared memory is printed by ``benchmarks/triton_resources.py`` and discussed in docs/kernels.md. This
+module imports no Triton.
 """
 
 from __future__ import annotations
@@ -56,9 +56,14 @@ def next_power_of_two(n: int) -> int:
     return 1 << max(n - 1, 0).bit_length()
 
 
+def whole_head(head_dim: int) -> int:
+    """Width of a row held in one power-of-two part: 96 gives 128."""
+    return max(16, next_power_of_two(head_dim))
+
+
 def head_parts(head_dim: int) -> tuple[int, int]:
     """Widths (D0, D1) of the one or two power-of-two parts a row is held in: 96 gives (64, 32), 80 gives (64, 16)."""
-    whole = max(16, next_power_of_two(head_dim))
+    whole = whole_head(head_dim)
     main = whole // 2
     tail = max(16, next_power_of_two(head_dim - main)) if main >= 16 else main
     return (whole, 0) if tail >= main else (main, tail)

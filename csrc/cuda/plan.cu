@@ -10,7 +10,13 @@ constexpr int64_t kMinChunkColumns = 32;          // below it, loading the class
 constexpr int kWantedWarps = 24;                  // resident per multiprocessor; more hide no more latency
 constexpr int kReservedShared = 1024;             // what the driver takes of each block
 constexpr int kMaxPartColumns = 128;             // of D, in the result of a dense block
-constexpr int64_t kGlobalWorkspace = 256 << 20;   // bytes, for float dk and dv of global keys
+
+// Bytes for float dk and dv of global keys; larger batches go in several rounds. Tests build with less.
+#if defined(CLEAR_GLOBAL_WORKSPACE)
+constexpr int64_t kGlobalWorkspace = CLEAR_GLOBAL_WORKSPACE;
+#else
+constexpr int64_t kGlobalWorkspace = 256 << 20;
+#endif
 
 template <typename T> T divide_up(T a, T b) { return (a + b - 1) / b; }
 

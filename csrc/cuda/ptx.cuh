@@ -89,20 +89,23 @@ __device__ __forceinline__ void multiply_add<__half>(float (&c)[4], const uint32
 
 #if __CUDA_ARCH__ < 800
 // Turing's tensor cores do not know bfloat16: the lanes hand each other the operands. Slow, but the same result.
-__device__ __noinline__ void multiply_add_by_shuffles(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+__device__ __noinline__ inline float4 multiply_add_by_shuffles(float4 c, uint4 a, uint2 b) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
+#pragma unroll 1
   for (int k = 0; k < 16; k += 2) {
     const int holder = k / 2 % 4;
-    const uint32_t a_low = __shfl_sync(0xffffffffu, k < 8 ? a[0] : a[2], lane / 4 * 4 + holder);
-    const uint32_t a_high = __shfl_sync(0xffffffffu, k < 8 ? a[1] : a[3], lane / 4 * 4 + holder);
-#pragma unroll
-    for (int column = 0; column < 2; ++column) {
-      const uint32_t b = __shfl_sync(0xffffffffu, k < 8 ? b0 : b1, (lane % 4 * 2 + column) * 4 + holder);
-      const float b_even = __uint_as_float(b << 16), b_odd = __uint_as_float(b & 0xffff0000u);
-      c[column] += __uint_as_float(a_low << 16) * b_even + __uint_as_float(a_low & 0xffff0000u) * b_odd;
-      c[2 + column] += __uint_as_float(a_high << 16) * b_even + __uint_as_float(a_high & 0xffff0000u) * b_odd;
-    }
+    const uint32_t upper = __shfl_sync(0xffffffffu, k < 8 ? a.x : a.z, lane / 4 * 4 + holder);
+    const uint32_t lower = __shfl_sync(0xffffffffu, k < 8 ? a.y : a.w, lane / 4 * 4 + holder);
+    const uint32_t left = __shfl_sync(0xffffffffu, k < 8 ? b.x : b.y, lane % 4 * 8 + holder);
+    const uint32_t right = __shfl_sync(0xffffffffu, k < 8 ? b.x : b.y, lane % 4 * 8 + 4 + holder);
+    const auto low = [](uint32_t pair) { return __uint_as_float(pair << 16); };
+    const auto high = [](uint32_t pair) { return __uint_as_float(pair & 0xffff0000u); };
+    c.x = fmaf(high(upper), high(left), fmaf(low(upper), low(left), c.x));
+    c.y = fmaf(high(upper), high(right), fmaf(low(upper), low(right), c.y));
+    c.z = fmaf(high(lower), high(left), fmaf(low(lower), low(left), c.z));
+    c.w = fmaf(high(lower), high(right), fmaf(low(lower), low(right), c.w));
   }
+  return c;
 }
 #endif
 
@@ -115,7 +118,12 @@ __device__ __forceinline__ void multiply_add<__nv_bfloat16>(float (&c)[4], const
                : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 #else
-  multiply_add_by_shuffles(c, a, b0, b1);
+  const float4 sum = multiply_add_by_shuffles(make_float4(c[0], c[1], c[2], c[3]), make_uint4(a[0], a[1], a[2], a[3]),
+                                              make_uint2(b0, b1));
+  c[0] = sum.x;
+  c[1] = sum.y;
+  c[2] = sum.z;
+  c[3] = sum.w;
 #endif
 }
 

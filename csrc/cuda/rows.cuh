@@ -71,12 +71,12 @@ template <typename A> struct LaneRow {
   __device__ A dot(const LaneRow &other) const {
     A sum = A(0);
 #pragma unroll
-    for (int i = 0; i < kLaneElements; ++i) sum += x[i] * other.x[i];
+    for (int i = 0; i < kLaneElements; ++i) sum = fma(x[i], other.x[i], sum);
     return warp_sum(sum);
   }
   __device__ void add(A factor, const LaneRow &other) {
 #pragma unroll
-    for (int i = 0; i < kLaneElements; ++i) x[i] += factor * other.x[i];
+    for (int i = 0; i < kLaneElements; ++i) x[i] = fma(factor, other.x[i], x[i]);
   }
   __device__ void scale(A factor) {
 #pragma unroll

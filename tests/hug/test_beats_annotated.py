@@ -23,7 +23,7 @@ def test_ludb(shared_dir: Path) -> None:
 
 @pytest.mark.slow
 def test_mit_bih(shared_dir: Path) -> None:
-    """Measured on 8 records of 30 minutes: F1 0.9945 (sleepecg on the first lead: 0.980), mean offset 5.1 ms."""
+    """Measured on 8 records of 30 minutes: F1 0.9946 (sleepecg on the first lead: 0.980), mean offset 4.6 ms."""
     result = score(mitdb(shared_dir / "data" / "mitdb"), detect_beats)
     assert result.found + result.missed > 15_000
     assert result.f1 >= 0.993, result
@@ -44,5 +44,5 @@ def test_a_spoiled_lead_ii_does_not_matter_as_it_does_to_one_lead(shared_dir: Pa
         ludb(folder, every=3),
         lambda signal, fs, leads: sleepecg.detect_heartbeats(spoil(signal, leads)[:, leads.index("ii")], fs),
     )
-    assert ours.f1 >= 0.999, ours
-    assert single.f1 < ours.f1
+    assert ours.f1 >= 0.995, ours
+    assert single.f1 < ours.f1 - 0.05, single

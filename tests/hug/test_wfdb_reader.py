@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import numpy as np
@@ -149,3 +150,27 @@ def test_a_dot_in_the_name_of_a_record(tmp_path: Path) -> None:
     path = made.write_record(tmp_path, "r", SIGNAL)
     path.with_suffix(".hea").rename(tmp_path / "patient.7.hea")
     assert read_wfdb(tmp_path / "patient.7").name == "patient.7"
+
+
+@pytest.mark.parametrize("fmt", ["16", "212", "24"])
+def test_no_damage_makes_it_crash_or_hang(tmp_path: Path, fmt: str) -> None:
+    """Random bytes, fields and lengths: the answer is a record or a `RecordError`."""
+    path = made.write_record(tmp_path, "r", SIGNAL, fmt=fmt)
+    header, data = (path.with_suffix(suffix).read_bytes() for suffix in (".hea", ".dat"))
+    rng = random.Random(0)
+    odd = [b"0", b"-1", b"1e308", b"nan", b"99999999999", b"1e-300", b"", b"../x", b"212", b"310", b"508", b"8"]
+    refused = 0
+    for _ in range(120):
+        text, stored = bytearray(header), bytearray(data)
+        text[rng.randrange(len(text))] = rng.randrange(256)
+        fields = bytes(text).split(b" ")
+        fields[rng.randrange(len(fields))] = rng.choice([*odd, fields[0]])
+        path.with_suffix(".hea").write_bytes(b" ".join(fields)[: rng.choice([None, rng.randrange(len(header))])])
+        path.with_suffix(".dat").write_bytes(stored[: rng.choice([None, rng.randrange(len(data))])])
+        try:
+            found = read_wfdb(path)
+        except RecordError:
+            refused += 1
+        else:
+            assert found.signal.shape[1] == len(found.leads)
+    assert 0 < refused < 120

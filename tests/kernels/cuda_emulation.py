@@ -121,6 +121,7 @@ class EmulatedExtension:
 
     def run(self, problem: cuda.Problem, backward: bool, workspace: int, size: int, stream: int, device: int) -> None:
         launch = _Launch(workspace, size, stream)
+        ctypes.memset(workspace, 0xFF, size)  # NaN: nothing may be read before it is written
         self._call("backward" if backward else "forward", problem, ctypes.byref(launch))
 
     def build_info(self) -> Mapping[str, str]:

@@ -15,15 +15,18 @@ from attention_rounding import rounding_units
 from torch import Tensor
 
 from clear_kernels import attention_mask, backends, beat_sparse_attention, packed_view_attention
-from clear_kernels.backends import cpu
+from clear_kernels.backends import NATIVE, cpu
 from clear_kernels.mask import packed_mask
 from clear_kernels.philox import batch_heads, keep_mask
 
 PUBLIC = {"grid": beat_sparse_attention, "packed": packed_view_attention}
 EPS = {dtype: torch.finfo(dtype).eps for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16)}
 
-FLOOR_UNITS = 2.0
+# Worst seen over 300 random cases per test and backend (reference, gather, C++ generic, C++ AVX2): beyond the factor,
+# 0.67 units in half precision and 1.7 in float32, both in dq; in all, 4.1 in float32 and 5.3 in float64, where plain
+# PyTorch is the exact result itself and only the cap counts.
 CAP_UNITS = 16.0
+FLOOR_UNITS = {torch.bfloat16: 1.0, torch.float16: 1.0, torch.float32: 4.0, torch.float64: CAP_UNITS}
 
 
 @dataclass(frozen=True)
@@ -62,15 +65,20 @@ def all_variants() -> list[Any]:
     return found
 
 
-each_variant = pytest.mark.parametrize("variant", all_variants(), ids=str)
-one_isa = pytest.mark.parametrize(
-    "variant", [v for v in all_variants() if not isinstance(v, Variant) or v.isa != "generic"], ids=str
-)
-each_native = pytest.mark.parametrize(
-    "variant",
-    [v for v in all_variants() if not isinstance(v, Variant) or v.backend not in ("reference", "gather")],
-    ids=str,
-)
+def _parametrized(*, native: bool, once: bool) -> pytest.MarkDecorator:
+    """All variants, or only those of ``native`` backends, or each backend ``once``."""
+    chosen = []
+    for parameter in all_variants():
+        variant = parameter if isinstance(parameter, Variant) else parameter.values[0]
+        if not (native and variant.backend not in NATIVE) and not (once and variant.isa == "generic"):
+            chosen.append(parameter)
+    return pytest.mark.parametrize("variant", chosen, ids=str)
+
+
+each_variant = _parametrized(native=False, once=False)
+each_backend = _parametrized(native=False, once=True)
+each_native_variant = _parametrized(native=True, once=False)
+each_native_backend = _parametrized(native=True, once=True)
 
 
 def dense(
@@ -158,7 +166,7 @@ def assert_accurate(name: str, actual: Tensor, exact: Tensor, plain: Tensor, *, 
     assert exact.dtype == torch.float64, f"{name}: {exact.dtype=} is not exact"
     assert actual.shape == exact.shape, f"{name}: {actual.shape=} and {exact.shape=}"
     error, simple = worst(actual, exact), worst(plain, exact)
-    allowed = min(factor * simple + FLOOR_UNITS * unit, CAP_UNITS * unit)
+    allowed = min(factor * simple + FLOOR_UNITS[actual.dtype] * unit, CAP_UNITS * unit)
     assert error <= allowed, f"{name}: error {error:.3g} exceeds {allowed:.3g}; {unit=:.3g}, plain {simple:.3g}"
 
 

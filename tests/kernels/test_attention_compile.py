@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from attention_cases import Case
-from helpers import PUBLIC, Variant, each_variant, one_isa, with_gradients
+from helpers import PUBLIC, Variant, each_backend, each_variant, with_gradients
 from torch import Tensor, nn
 
 from clear_kernels import BeatSparseAttention, backends, beat_sparse_attention
@@ -39,17 +40,24 @@ def assert_same_with_gradients(ours: Callable[..., Tensor], theirs: Callable[...
         torch.testing.assert_close(a, b)
 
 
-@one_isa
+@each_backend
 @each_case
-@pytest.mark.parametrize("dynamic", [False, True])
-def test_compile(variant: Variant, case: Case, dynamic: bool) -> None:
+def test_compile(variant: Variant, case: Case) -> None:
     with variant.active() as backend:
         call = Call(case.form, case.options(variant.device), backend)
-        compiled = torch.compile(call, fullgraph=True, backend="aot_eager", dynamic=dynamic)
+        compiled = torch.compile(call, fullgraph=True, backend="aot_eager")
         tensors = case.tensors(variant.device)
         assert_same_with_gradients(compiled, call, tensors)
         with torch.no_grad():
             torch.testing.assert_close(compiled(*tensors[:3]), call(*tensors[:3]))
+
+
+@each_case
+def test_compile_with_dynamic_shapes(case: Case) -> None:
+    call = Call(case.form, case.options(), None)
+    compiled = torch.compile(call, fullgraph=True, backend="aot_eager", dynamic=True)
+    for heads in (2, 5):
+        assert_same_with_gradients(compiled, call, replace(case, heads=heads).tensors())
 
 
 def test_compile_chooses_the_backend_and_reuses_the_graph() -> None:
@@ -120,7 +128,7 @@ def test_one_graph_serves_any_number_of_beats() -> None:
     assert len(graphs) == 1
 
 
-@one_isa
+@each_backend
 @each_case
 @pytest.mark.parametrize("strict", [False, True])
 def test_export(variant: Variant, case: Case, strict: bool) -> None:

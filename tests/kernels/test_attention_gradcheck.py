@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from attention_cases import Case
-from helpers import PUBLIC, Variant, each_native, each_variant
+from helpers import PUBLIC, Variant, each_native_variant, each_variant
 from torch import Tensor
 
 from clear_kernels import beat_sparse_attention
@@ -42,7 +42,7 @@ def test_second_derivatives_of_the_pytorch_backends(backend: str, case: Case) ->
     assert torch.autograd.gradgradcheck(function, inputs, fast_mode=True)
 
 
-@each_native
+@each_native_variant
 @each_case
 def test_second_derivative_of_a_native_backend_names_the_remedy(variant: Variant, case: Case) -> None:
     function, inputs = prepared(case, variant)

@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 import torch
 from attention_cases import Case
-from helpers import Variant, each_native, mask_of, one_isa
+from helpers import Variant, each_native_backend, each_native_variant, mask_of
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.library import opcheck
 
 from clear_kernels import checks, ops  # noqa: F401  (registers the operators)
-from clear_kernels.backends import NATIVE
 
 CASES = [
     Case("grid", 3, 4, valid="batch", dim=24),
@@ -43,23 +42,21 @@ def calls(case: Case, backend: str, device: str) -> list[tuple[Any, tuple[Any, .
     ]
 
 
-@one_isa
+@each_native_backend
 @each_case
 def test_opcheck(variant: Variant, case: Case) -> None:
-    if variant.backend not in NATIVE:
-        pytest.skip("plain PyTorch, no operator")
     for op, arguments in calls(case, variant.backend, variant.device):
         opcheck(op, arguments)
 
 
-@each_native
+@each_native_variant
 def test_operators_are_not_differentiable(variant: Variant) -> None:
     for op, arguments in calls(CASES[0], variant.backend, variant.device):
         leaf = arguments[0].detach().requires_grad_()
         assert not any(made.requires_grad for made in op(leaf, *arguments[1:]))
 
 
-@each_native
+@each_native_variant
 @each_case
 def test_fakes_have_the_shapes_strides_and_dtypes_of_the_results(variant: Variant, case: Case) -> None:
     with variant.active() as backend:
@@ -71,7 +68,7 @@ def test_fakes_have_the_shapes_strides_and_dtypes_of_the_results(variant: Varian
                 assert (a.shape, a.stride(), a.dtype, a.device) == (b.shape, b.stride(), b.dtype, b.device)
 
 
-@each_native
+@each_native_variant
 @each_case
 def test_log_sum_exp(variant: Variant, case: Case) -> None:
     with variant.active() as backend:
@@ -87,7 +84,7 @@ def test_log_sum_exp(variant: Variant, case: Case) -> None:
     torch.testing.assert_close(lse.double(), expected, rtol=1e-5, atol=1e-5)
 
 
-@each_native
+@each_native_variant
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_operators_cast_under_autocast(variant: Variant, dtype: torch.dtype) -> None:
     for case in (Case("grid", 3, 4), Case("packed", 3, 4)):

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from attention_cases import LAYOUTS, Case, cases
-from helpers import Variant, each_native, each_variant, run
+from helpers import Variant, each_native_variant, each_variant, run
 from hypothesis import given
 from torch import Tensor
 
@@ -36,7 +36,7 @@ def test_two_runs_agree(variant: Variant, case: Case) -> None:
     assert_identical(run_case(variant, case), run_case(variant, case))
 
 
-@each_native
+@each_native_variant
 @pytest.mark.usefixtures("restored_threads")
 @pytest.mark.parametrize("visible", [None, True, "batch"])
 @pytest.mark.parametrize("beats", [3, 90])
@@ -49,7 +49,7 @@ def test_thread_counts_agree(variant: Variant, visible: str | bool | None, beats
         assert_identical(run_case(variant, case), single)
 
 
-@each_native
+@each_native_variant
 @pytest.mark.parametrize("form", ["grid", "packed"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_layouts_agree(variant: Variant, form: str, dtype: torch.dtype) -> None:
@@ -60,7 +60,7 @@ def test_layouts_agree(variant: Variant, form: str, dtype: torch.dtype) -> None:
             assert_identical(run_case(variant, replace(case, layout=layout)), expected)
 
 
-@each_native
+@each_native_variant
 def test_samples_and_heads_do_not_mix(variant: Variant) -> None:
     case = Case("grid", 12, 15, batch=3, heads=2, visible="batch", valid="batch")
     q, k, v, _ = case.tensors(variant.device)

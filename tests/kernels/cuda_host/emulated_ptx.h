@@ -71,15 +71,20 @@ void multiply_add(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b
   const int lane = lane_index(), r = lane / 4, t = lane % 4;
   const emulation::Site site{"multiply_add", line};
   const Sums sums = emulation::warp_collective(site, mine, [&](auto lane_of) {
-    // Element (i, k) of a is in lane 4 (i % 8) + k % 8 / 2; element (k, j) of b in lane 4 j + k % 8 / 2.
-    const auto half = [](uint32_t pair, int odd) { return value_of(T{}, odd != 0 ? pair >> 16 : pair & 0xffffu); };
+    // Elements (i, k) and (i, k + 1) of a, k even, are in lane 4 (i % 8) + k % 8 / 2; (k, j) and (k + 1, j) of b in lane
+    // 4 j + k % 8 / 2.
     Sums added = {{c[0], c[1], c[2], c[3]}};
-    for (int e = 0; e < 4; ++e) {
-      const int i = r + e / 2 * 8, j = 2 * t + e % 2;
-      for (int k = 0; k < 16; ++k) {
-        const uint32_t pair_a = lane_of(4 * (i % 8) + k % 8 / 2).a[i / 8 + k / 8 * 2];
-        const uint32_t pair_b = lane_of(4 * j + k % 8 / 2).b[k / 8];
-        added.c[e] += half(pair_a, k % 2) * half(pair_b, k % 2);
+    for (int k = 0; k < 16; k += 2) {
+      const Operands left = lane_of(4 * r + k % 8 / 2);
+      for (int column = 0; column < 2; ++column) {
+        const uint32_t pair_b = lane_of(4 * (2 * t + column) + k % 8 / 2).b[k / 8];
+        const float even = value_of(T{}, pair_b & 0xffffu), odd = value_of(T{}, pair_b >> 16);
+        for (int half = 0; half < 2; ++half) {
+          const uint32_t pair_a = left.a[half + k / 8 * 2];
+          float &sum = added.c[2 * half + column];
+          sum += value_of(T{}, pair_a & 0xffffu) * even;
+          sum += value_of(T{}, pair_a >> 16) * odd;
+        }
       }
     }
     return added;

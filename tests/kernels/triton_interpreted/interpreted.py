@@ -15,14 +15,20 @@ TRITON = Variant("triton")
 
 def small_cases(form: str, **fixed: Any) -> st.SearchStrategy[Case]:
     """Cases the interpreter runs in about a second: it takes some milliseconds per operation of a program."""
-    sizes = st.tuples(st.integers(1, 5), st.integers(1, 6)) if form == "grid" else st.tuples(st.integers(1, 5), st.integers(0, 20))
+    sizes = (
+        st.tuples(st.integers(1, 5), st.integers(1, 6))
+        if form == "grid"
+        else st.tuples(st.integers(1, 5), st.integers(0, 20))
+    )
     drawn = {
         "batch": st.integers(1, 2),
         "heads": st.integers(1, 2),
         "dim": st.sampled_from((16, 24, 40)),
         "dtype": st.sampled_from((torch.float32, torch.float16)),
     }
-    chosen = st.fixed_dictionaries({name: fixed.pop(name) if name in fixed else strategy for name, strategy in drawn.items()})
+    chosen = st.fixed_dictionaries(
+        {name: fixed.pop(name) if name in fixed else strategy for name, strategy in drawn.items()}
+    )
     return st.tuples(sizes, chosen).flatmap(
         lambda pair: cases(form, leads=pair[0][0], beats=pair[0][1], **pair[1], **fixed)
     )

@@ -43,7 +43,9 @@ def test_packed_at_the_size_of_the_paper() -> None:
     check(Case("packed", 12, 36, batch=1, heads=1, dim=96, lead="batch", **HALF))
 
 
-@pytest.mark.parametrize(("leads", "beats", "visible"), [(17, 4, None), (40, 3, "shared"), (64, 2, None), (1, 70, None)])
+@pytest.mark.parametrize(
+    ("leads", "beats", "visible"), [(17, 4, None), (40, 3, "shared"), (64, 2, None), (1, 70, None)]
+)
 def test_numbers_of_leads(leads: int, beats: int, visible: str | None) -> None:
     check(Case("grid", leads, beats, batch=1, heads=1, visible=visible, valid="shared"))
 

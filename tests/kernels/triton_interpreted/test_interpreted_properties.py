@@ -60,7 +60,9 @@ def _store_tile_mask(out, L: tl.constexpr, C: tl.constexpr, R: tl.constexpr):
     tl.store(out + row[:, None] * R + row[None, :], entry_mask(low, high, R).to(tl.uint8))
 
 
-@pytest.mark.parametrize(("leads", "rows"), [(12, 64), (12, 32), (1, 64), (3, 32), (16, 32), (31, 64), (33, 128), (64, 128)])
+@pytest.mark.parametrize(
+    ("leads", "rows"), [(12, 64), (12, 32), (1, 64), (3, 32), (16, 32), (31, 64), (33, 128), (64, 128)]
+)
 def test_tile_masks_are_the_attention_table(leads: int, rows: int) -> None:
     columns = rows // leads - 1
     found = torch.full((rows, rows), 7, dtype=torch.uint8)

@@ -1,0 +1,201 @@
+"""The CUDA kernels' own source, run on the host, against dense masked attention in float64.
+
+The same property tests as for the other backends, on four imaginary GPUs: one with much shared memory, one with little,
+one with so many multiprocessors that class rows are cut into chunks, and one on which every kernel goes row by row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import test_attention_dropout as dropout
+import test_attention_padding as padding
+import test_attention_properties as properties
+import torch
+from attention_cases import LAYOUTS, Case, cases
+from cuda_emulation import HOPPER, MANY_CORES, NO_SHARED, TURING, Device, EmulatedVariant
+from helpers import run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_attention_accuracy import check
+from torch import Tensor
+
+TILED = (torch.float32, torch.bfloat16, torch.float16)
+DEVICES = {"hopper": HOPPER, "turing": TURING, "many_cores": MANY_CORES, "no_shared": NO_SHARED}
+on_each_device = pytest.mark.parametrize("gpu", [pytest.param(gpu, id=name) for name, gpu in DEVICES.items()])
+
+
+def small(form: str, **fixed: Any) -> st.SearchStrategy[Case]:
+    """Calls with at most four (batch, head) pairs; tiles in three of four."""
+    fixed = {"batch": 2, "heads": 1} | fixed
+    if "dtype" in fixed:
+        return cases(form, **fixed)
+    return st.sampled_from((*TILED, torch.float64)).flatmap(lambda dtype: cases(form, dtype=dtype, **fixed))
+
+
+def either(**fixed: Any) -> st.SearchStrategy[Case]:
+    return small("grid", **fixed) | small("packed", **fixed)
+
+
+def run_case(case: Case, gpu: Device) -> list[Tensor]:
+    return run(EmulatedVariant(gpu=gpu), case.form, case.tensors(), case.options())
+
+
+def assert_identical(first: list[Tensor], second: list[Tensor]) -> None:
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+some_gpu = st.sampled_from(tuple(DEVICES.values()))
+
+
+@given(case=small("grid"), gpu=some_gpu)
+@settings(max_examples=60)
+def test_grid_outputs_and_gradients(case: Case, gpu: Device) -> None:
+    check(case, EmulatedVariant(gpu=gpu))
+
+
+@given(case=small("packed"), gpu=some_gpu)
+@settings(max_examples=40)
+def test_packed_outputs_and_gradients(case: Case, gpu: Device) -> None:
+    check(case, EmulatedVariant(gpu=gpu))
+
+
+@pytest.mark.parametrize("dtype", TILED)
+@pytest.mark.parametrize("dim", [32, 64, 96, 128])
+@pytest.mark.parametrize("visible", [None, True, "batch"])
+def test_shapes_of_the_paper(dim: int, visible: str | bool | None, dtype: torch.dtype) -> None:
+    check(Case("grid", 12, 15, batch=1, heads=2, dim=dim, dtype=dtype, visible=visible, valid="batch"), EmulatedVariant())
+
+
+@pytest.mark.parametrize("dtype", TILED)
+@pytest.mark.parametrize("dim", [8, 136, 200, 256])
+def test_other_head_dimensions(dim: int, dtype: torch.dtype) -> None:
+    check(Case("grid", 5, 9, heads=1, dim=dim, dtype=dtype, visible="batch", dropout_p=0.2), EmulatedVariant())
+    check(Case("packed", 5, 30, heads=1, dim=dim, dtype=dtype, valid="batch"), EmulatedVariant(gpu=TURING))
+
+
+@pytest.mark.parametrize(("leads", "beats"), [(1, 1), (1, 5), (16, 3), (17, 3), (33, 2), (63, 1), (64, 3)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_every_number_of_leads(leads: int, beats: int, dtype: torch.dtype) -> None:
+    case = Case("grid", leads, beats, heads=1, dim=24, dtype=dtype, visible="shared", valid="batch", dropout_p=0.1)
+    check(case, EmulatedVariant())
+
+
+@on_each_device
+@pytest.mark.parametrize("visible", [None, "batch"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_long_recordings_in_chunks(gpu: Device, visible: str | None, dtype: torch.dtype) -> None:
+    case = Case("grid", 2, 150, batch=1, heads=1, dim=16, dtype=dtype, visible=visible, valid="batch", dropout_p=0.1)
+    check(replace(case, pattern="sparse"), EmulatedVariant(gpu=gpu))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradients_of_a_large_batch_go_in_rounds(dtype: torch.dtype) -> None:
+    # The emulation is built with a small workspace for the gradients of global keys: three samples, three rounds.
+    case = Case("grid", 12, 6, batch=3, heads=2, dim=64, dtype=dtype, visible="batch", valid="batch", dropout_p=0.1)
+    check(case, EmulatedVariant())
+
+
+def test_an_empty_batch_and_no_beats() -> None:
+    check(Case("grid", 3, 2, batch=0, visible="batch"), EmulatedVariant())
+    check(Case("packed", 3, 0, dtype=torch.bfloat16), EmulatedVariant())
+
+
+@given(case=either(), order=st.sampled_from((1, 2)), gpu=some_gpu)
+def test_the_order_of_threads_does_not_matter(case: Case, order: int, gpu: Device) -> None:
+    # A missing barrier lets a result depend on which thread comes first.
+    assert_identical(run_case(case, gpu), run_case(case, replace(gpu, order=order)))
+
+
+@given(case=padding.any_case(batch=2, heads=1), poison=st.sampled_from(padding.POISONS), gpu=some_gpu)
+def test_poison_in_padding_changes_nothing(case: Case, poison: float, gpu: Device) -> None:
+    inner = padding.test_poison_in_padding_changes_nothing_bitwise.hypothesis.inner_test
+    inner(EmulatedVariant(gpu=gpu), case, poison)
+
+
+@given(case=padding.any_case(pattern="none", batch=2, heads=1), gpu=some_gpu)
+@settings(max_examples=15)
+def test_all_padding(case: Case, gpu: Device) -> None:
+    padding.test_all_padding.hypothesis.inner_test(EmulatedVariant(gpu=gpu), case)
+
+
+@given(case=either(dropout_p=0.0), gpu=some_gpu)
+def test_values_of_one_give_one(case: Case, gpu: Device) -> None:
+    properties.test_values_of_one_give_one.hypothesis.inner_test(EmulatedVariant(gpu=gpu), case)
+
+
+@given(case=either(), token=st.integers(0, 10**6), gpu=some_gpu)
+def test_gradients_of_keys_nobody_reads_are_exactly_zero(case: Case, token: int, gpu: Device) -> None:
+    inner = properties.test_gradients_of_keys_nobody_reads_are_exactly_zero.hypothesis.inner_test
+    inner(EmulatedVariant(gpu=gpu), case, token)
+
+
+@given(case=small("grid", **properties.WIDE), shuffle=st.integers(0, 99))
+@settings(max_examples=10)
+def test_permuting_leads_and_beats_commutes(case: Case, shuffle: int) -> None:
+    properties.test_permuting_leads_and_beats_commutes.hypothesis.inner_test(EmulatedVariant(), case, shuffle)
+
+
+@given(case=small("grid", visible=True, valid="shared", **properties.WIDE))
+@settings(max_examples=10)
+def test_packed_is_the_visible_grid_compacted(case: Case) -> None:
+    inner = properties.test_packed_with_the_valid_beats_is_the_visible_grid_compacted.hypothesis.inner_test
+    inner(EmulatedVariant(), case)
+
+
+@given(case=either(dtype=torch.float32, dim=64), p=st.sampled_from((0.1, 0.5, 0.9)), gpu=some_gpu)
+@settings(max_examples=15)
+def test_drops_exactly_the_entries_of_the_specification(case: Case, p: float, gpu: Device) -> None:
+    inner = dropout.test_drops_exactly_the_entries_of_the_specification.hypothesis.inner_test
+    inner(EmulatedVariant(gpu=gpu), case, p)
+
+
+@on_each_device
+@pytest.mark.parametrize("form", ["grid", "packed"])
+@pytest.mark.parametrize("dtype", TILED)
+def test_layouts_agree(gpu: Device, form: str, dtype: torch.dtype) -> None:
+    case = Case(form, 5, 6, dim=24, dtype=dtype, visible="shared" if form == "grid" else None, valid="batch")
+    expected = run_case(case, gpu)
+    for layout in LAYOUTS:
+        if layout != "expanded":  # which holds other numbers
+            assert_identical(run_case(replace(case, layout=layout), gpu), expected)
+
+
+@pytest.mark.parametrize("dtype", TILED)
+def test_samples_and_heads_do_not_mix(dtype: torch.dtype) -> None:
+    case = Case("grid", 12, 4, batch=2, heads=2, dtype=dtype, visible="batch", valid="batch")
+    tensors, options = case.tensors(), case.options()
+    together = run(EmulatedVariant(), "grid", tensors, options)
+    alone = options | {name: options[name][1] for name in ("visible", "valid")}
+    assert_identical(
+        run(EmulatedVariant(), "grid", [x[1:, 1:] for x in tensors], alone), [x[1:, 1:] for x in together]
+    )
+
+
+def test_memory_of_the_results_is_token_major() -> None:
+    for made in run_case(Case("grid", 3, 4, visible="shared"), HOPPER):
+        assert made.transpose(1, 2).is_contiguous()
+
+
+def test_addresses_beyond_32_bits() -> None:
+    # The second sample starts 2^31 elements after the first; only the touched pages of the allocation exist.
+    case = Case("grid", 3, 4, batch=2, heads=2, dim=16, dtype=torch.bfloat16, visible="batch")
+    far = 2**31 + 64
+    options = case.options()
+    q, k, v, dout = case.tensors()
+    heads, tokens, dim = q.shape[1:]
+    size = heads * tokens * dim
+    try:
+        memory = torch.empty(far + 3 * size, dtype=q.dtype)
+    except RuntimeError as error:
+        pytest.skip(f"no room for a sparse allocation of 4 GiB: {error}")
+    placed = []
+    for index, source in enumerate((q, k, v)):
+        view = memory.as_strided(q.shape, (far, tokens * dim, dim, 1), index * size)
+        view.copy_(source)
+        placed.append(view)
+    assert_identical(
+        run(EmulatedVariant(), "grid", (*placed, dout), options), run(EmulatedVariant(), "grid", (q, k, v, dout), options)
+    )
