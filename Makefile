@@ -57,7 +57,7 @@ sanitize: $(READY)
 	cd $(SANITIZED) && export OMP_NUM_THREADS=2 ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 		LD_PRELOAD="$$($(or $(CXX),g++) -print-file-name=libasan.so) $$($(or $(CXX),g++) -print-file-name=libubsan.so)" && \
 		$(abspath $(BIN))/python -c 'import clear_kernels._cpu as m; assert "sanitize" in m.__file__, m.__file__' && \
-		$(abspath $(BIN))/python -m pytest tests/kernels -k cpu -p no:cacheprovider
+		$(abspath $(BIN))/python -m pytest tests/kernels -k "cpu and not compile" -p no:cacheprovider --durations=5
 
 wheel: $(READY)
 	$(PIP) wheel --no-deps -w dist .

@@ -98,8 +98,8 @@ class Probed:
 
     @property
     def title(self) -> str:
-        """Such as `HUG on the pre-trained encoder, 10 % of the labels`."""
-        return f"{HEADS[self.head]} on the {self.origin} encoder, {100 * self.fraction:g} % of the labels"
+        """Such as `HUG, pre-trained encoder, 10 % of the labels`."""
+        return f"{HEADS[self.head]}, {self.origin} encoder, {100 * self.fraction:g} % of the labels"
 
     @property
     def baseline(self) -> Probed:
@@ -165,7 +165,7 @@ class Demo:
     @property
     def probes(self) -> list[Probed]:
         """All probes, in the order of the report."""
-        return [Probed(h, o, fraction) for fraction in self.config.fractions for o in ORIGINS for h in HEADS]
+        return [Probed(h, o, fraction) for fraction in self.config.fractions for h in HEADS for o in ORIGINS]
 
     def probe_config(self, kind: Probed) -> ProbeConfig:
         """Settings of a probe."""

@@ -51,9 +51,7 @@ def loss_curve(train: Sequence[float], validation: Sequence[float], *, title: st
     axes = figure.add_subplot()
     _tidy(axes)
     marker = "o" if len(train) <= 60 else None
-    axes.plot(
-        epochs, train, color=TRAIN, marker=marker, ms=3, lw=1.6, label="training (dropout on, new masks each step)"
-    )
+    axes.plot(epochs, train, color=TRAIN, marker=marker, ms=3, lw=1.6, label="training (new masks each step)")
     if len(validation):
         axes.plot(epochs, validation, color=VALIDATION, marker=marker, ms=3, lw=1.8, label="validation (fixed masks)")
     axes.axhline(1.0, color=QUIET, lw=1, ls=(0, (4, 3)))
@@ -130,9 +128,9 @@ def auroc_bars(rows: Sequence[tuple[str, float, float, float, str]], *, title: s
     Args:
         rows: (name, value, low, high, `pre-trained` or `untrained`), drawn from the top.
         title: first line.
-        note: second line, e.g. how many test records there were.
+        note: goes on after it, e.g. how many test records there were.
     """
-    figure = Figure(figsize=(7.6, 0.55 * len(rows) + 1.5), dpi=150, layout="constrained")
+    figure = Figure(figsize=(9.0, 0.5 * len(rows) + 1.4), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     _tidy(axes)
     axes.grid(axis="y", visible=False)
@@ -148,7 +146,6 @@ def auroc_bars(rows: Sequence[tuple[str, float, float, float, str]], *, title: s
     lowest = min(0.5, *(row[2] for row in rows))
     axes.set_xlim(math.floor(lowest * 20) / 20 - 0.01, 1.005)
     axes.axvline(0.5, color=QUIET, lw=1, ls=(0, (4, 3)))
-    axes.set_xlabel("macro AUROC on the test records, 95 % bootstrap interval (0.5 = chance)", color=INK, fontsize=9.5)
-    axes.set_title(f"{title}\n", loc="left", fontsize=11, fontweight="bold", color=INK)
-    axes.text(0, 1.02, note, transform=axes.transAxes, fontsize=9, color=QUIET, va="bottom")
+    axes.set_xlabel("macro AUROC, 95 % bootstrap interval (0.5 = chance)", color=INK, fontsize=9.5)
+    figure.suptitle(f"{title}: {note}", x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK)
     return figure

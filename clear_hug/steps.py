@@ -16,7 +16,7 @@ FOLDER = "steps"
 
 @dataclass(frozen=True)
 class Step:
-    """A finished step: how long it took when it was done, and whether that was now."""
+    """A finished step: how long it took, earlier interrupted tries included, and whether it was done just now."""
 
     name: str
     key: str
@@ -77,11 +77,17 @@ class StepRunner:
         if known.get("key") != key:
             for output in (*outputs, *leftovers):
                 _remove(self.folder / output)
-        write_json(record, {"key": key, "finished": False, "settings": settings})
+        spent = float(known.get("seconds", 0.0)) if known.get("key") == key and not known.get("finished") else 0.0
+        about = {"key": key, "settings": settings}
+        write_json(record, {**about, "finished": False, "seconds": spent})
         started = time.perf_counter()
-        action()
-        seconds = round(time.perf_counter() - started, 2)
-        write_json(record, {"key": key, "finished": True, "settings": settings, "seconds": seconds})
+        try:
+            action()
+        except BaseException:
+            write_json(record, {**about, "finished": False, "seconds": spent + time.perf_counter() - started})
+            raise
+        seconds = round(spent + time.perf_counter() - started, 2)
+        write_json(record, {**about, "finished": True, "seconds": seconds})
         return self._note(Step(name, key, seconds, fresh=True))
 
     def _note(self, step: Step) -> Step:

@@ -28,7 +28,7 @@ def table(case: Case, direction: Direction, results: Sequence[Result]) -> str:
         f"{case.describe()}\n{TITLES[direction]}: {case.min_bytes(direction) / 1e6:,.1f} MB must move, "
         f"{case.flop(direction) / 1e9:,.2f} GFLOP must be done; "
         f"at {some.copy_bytes_per_s / 1e9:,.1f} GB/s of a copy and "
-        f"{some.matmul_flop_per_s / 1e9:,.0f} GFLOP/s of a matrix product: {some.roofline_ms:.4g} ms",
+        f"{some.matmul_flop_per_s / 1e9:,.0f} GFLOP/s of a matrix product: roofline {some.roofline_ms:.4g} ms",
         _HEAD,
     ]
     for result in results:

@@ -42,6 +42,8 @@ def demo(
     """
     say = messages()
     say.print("Loading PyTorch …")
+    from rich.table import Table
+
     from clear_hug.demo import Demo, DemoConfig
     from clear_hug.demo_report import gain, results, write_demo_report
     from clear_hug.training.files import write_json
@@ -67,11 +69,14 @@ def demo(
     write_json(out / "settings.json", run.settings())
     markdown, page = write_demo_report(run, steps)
     console = output()
+    table = Table(title="Macro AUROC on the test records [95 % interval]", title_justify="left")
+    for column in ("head", "encoder", "labels", "macro AUROC", "gain by pre-training"):
+        table.add_column(column)
     for kind, summary in results(run).items():
         macro = summary["test"]["macro_auroc"]
         figures = f"{macro['value']:.3f} [{macro['low']:.3f}, {macro['high']:.3f}]" if macro else "undefined"
-        console.print(f"{kind.title:54} test macro AUROC {figures}", markup=False)
-        if macro and kind.origin == "pre-trained":
-            console.print(f"{'  minus the same on the untrained encoder':54} {gain(run, kind)}", markup=False)
+        added = str(gain(run, kind)) if macro and kind.origin == "pre-trained" else ""
+        table.add_row(kind.head, kind.origin, f"{100 * kind.fraction:g} %", figures, added)
+    console.print(table)
     console.print(f"Report {page} (and {markdown.name})", soft_wrap=True)
     console.print(NOT_A_DEVICE)

@@ -62,7 +62,7 @@ def cut_tokens(
     length = len(signal)
     before = beat_samples // 2
     kept = r_index[:beats]  # [k]
-    middle = (r_index[:-1] + r_index[1:]) // 2
+    middle = (r_index[:-1] + r_index[1:] + 1) // 2  # rounded up: an R peak always lies in its own beat
     start = np.concatenate(([0], middle))[: len(kept)]  # [k] first sample of each beat
     stop = np.concatenate((middle, [length]))[: len(kept)]  # [k] one past its last
     index = kept[:, None] + np.arange(-before, beat_samples - before)  # [k, S]

@@ -82,6 +82,11 @@ def extension() -> _Extension:
         ) from error
 
 
+def build_info() -> Mapping[str, str]:
+    """Compiler, CUDA version and architectures of the extension."""
+    return extension().build_info()
+
+
 def available() -> str | None:
     """None if the CUDA extension is there and PyTorch sees an NVIDIA GPU, else the reason."""
     try:

@@ -47,7 +47,7 @@ def add_query_gradient(
     return add_product(ds.to(q0.dtype), k0, k1, dq0, dq1, D1, PRECISION)
 
 
-@triton.jit(do_not_specialize=["H", "T", "tokens", "tiles", "shorter", "threshold"])
+@triton.jit(do_not_specialize=["H", "T", "tokens", "share", "shorter", "threshold"])
 def dense_backward_query(
     dout,  # [B, H, N, D]
     q,  # [B, H, N, D]
@@ -64,21 +64,19 @@ def dense_backward_query(
     seed,  # None or int64 [1]
     gb, gh, gn, qb, qh, qn, kb, kh, kn, vb, vh, vn, ob, oh, on, db, dh, dn,  # strides of batch, head and token
     lead_b, valid_b, index_b, count_b,  # batch strides, 0 when shared
-    H, T, tokens, tiles, shorter,
+    H, T, tokens, share, shorter,
     scale, threshold, keep_scale,
     L: tl.constexpr, M: tl.constexpr, N: tl.constexpr,
     D: tl.constexpr, D0: tl.constexpr, D1: tl.constexpr, EVEN: tl.constexpr,
     PRECISION: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
-    """One program: dq of M rows of one head. Sequences of at most ``shorter`` tokens are left to another kernel."""
+    """One program: dq of every ``share``-th tile of a head. Up to ``shorter`` tokens are left to tile_backward.py."""
     pid = tl.program_id(0)
-    bh = (pid // tiles).to(tl.int64)
+    bh = (pid // share).to(tl.int64)
     h = bh % H
     b = bh // H
     n = sequence_length(count, b, count_b, tokens)
-    begin = (pid % tiles) * M
-    if (begin >= n) | (n <= shorter):
-        return
+    stop = tl.where(n <= shorter, 0, n)
     k += b * kb + h * kh
     v += b * vb + h * vh
     if lead is not None:
@@ -88,36 +86,37 @@ def dense_backward_query(
     if index is not None:
         index += b * index_b
 
-    position = begin + tl.arange(0, M)  # [M]
-    token, own, is_real, is_beat = locate(position, n, lead, valid, index, T, L)  # [M]
-    is_query = is_real  # [M]
-    write = position < n  # [M]
-    if index is not None:
-        is_query = is_real & is_beat
-        write = is_query
-    offset = token.to(tl.int64)  # [M]
-    q0, q1 = load_rows(q + b * qb + h * qh, offset * qn, is_query, D, D0, D1)  # [M, D]
-    g0, g1 = load_rows(dout + b * gb + h * gh, offset * gn, is_query, D, D0, D1)  # [M, D]
-    o0, o1 = load_rows(out + b * ob + h * oh, offset * on, is_query, D, D0, D1)  # [M, D]
-    log = tl.load(lse + bh * tokens + token, mask=is_query, other=float("inf")) * LOG2E  # [M]
-    row_delta = row_products(g0, g1, o0, o1, D1)  # [M]
-    tl.store(delta + bh * tokens + token, row_delta, mask=write)
-    row_delta = row_delta * scale
-    dq0, dq1 = zero_rows(M, D0, D1)  # [M, D]
-    mixed = tl.where(begin < L, n, tl.minimum((L + N - 1) // N * N, n))
-    for first in tl.range(0, mixed, N, num_stages=STAGES):
-        dq0, dq1 = add_query_gradient(
-            q0, q1, g0, g1, log, row_delta, token, own, is_beat, dq0, dq1, first, n,
-            k, v, kn, vn, lead, valid, index, seed, bh, T, scale, threshold, keep_scale,
-            L, N, D, D0, D1, True, EVEN, PRECISION,
-        )  # fmt: skip
-    for first in tl.range(mixed, n, N, num_stages=STAGES):
-        dq0, dq1 = add_query_gradient(
-            q0, q1, g0, g1, log, row_delta, token, own, is_beat, dq0, dq1, first, n,
-            k, v, kn, vn, lead, valid, index, seed, bh, T, scale, threshold, keep_scale,
-            L, N, D, D0, D1, False, EVEN, PRECISION,
-        )  # fmt: skip
-    store_rows(dq + b * db + h * dh, offset * dn, dq0, dq1, write, D, D0, D1)
+    for begin in tl.range((pid % share) * M, stop, share * M, num_stages=1):
+        position = begin + tl.arange(0, M)  # [M]
+        token, own, is_real, is_beat = locate(position, n, lead, valid, index, T, L)  # [M]
+        is_query = is_real  # [M]
+        write = position < n  # [M]
+        if index is not None:
+            is_query = is_real & is_beat
+            write = is_query
+        offset = token.to(tl.int64)  # [M]
+        q0, q1 = load_rows(q + b * qb + h * qh, offset * qn, is_query, D, D0, D1)  # [M, D]
+        g0, g1 = load_rows(dout + b * gb + h * gh, offset * gn, is_query, D, D0, D1)  # [M, D]
+        o0, o1 = load_rows(out + b * ob + h * oh, offset * on, is_query, D, D0, D1)  # [M, D]
+        log = tl.load(lse + bh * tokens + token, mask=is_query, other=float("inf")) * LOG2E  # [M]
+        row_delta = row_products(g0, g1, o0, o1, D1)  # [M]
+        tl.store(delta + bh * tokens + token, row_delta, mask=write)
+        row_delta = row_delta * scale
+        dq0, dq1 = zero_rows(M, D0, D1)  # [M, D]
+        mixed = tl.where(begin < L, n, tl.minimum((L + N - 1) // N * N, n))
+        for first in tl.range(0, mixed, N, num_stages=STAGES):
+            dq0, dq1 = add_query_gradient(
+                q0, q1, g0, g1, log, row_delta, token, own, is_beat, dq0, dq1, first, n,
+                k, v, kn, vn, lead, valid, index, seed, bh, T, scale, threshold, keep_scale,
+                L, N, D, D0, D1, True, EVEN, PRECISION,
+            )  # fmt: skip
+        for first in tl.range(mixed, n, N, num_stages=STAGES):
+            dq0, dq1 = add_query_gradient(
+                q0, q1, g0, g1, log, row_delta, token, own, is_beat, dq0, dq1, first, n,
+                k, v, kn, vn, lead, valid, index, seed, bh, T, scale, threshold, keep_scale,
+                L, N, D, D0, D1, False, EVEN, PRECISION,
+            )  # fmt: skip
+        store_rows(dq + b * db + h * dh, offset * dn, dq0, dq1, write, D, D0, D1)
 
 
 @triton.jit
@@ -155,7 +154,7 @@ def add_key_gradient(
     return dk0, dk1, dv0, dv1
 
 
-@triton.jit(do_not_specialize=["H", "T", "tokens", "tiles", "shorter", "threshold"])
+@triton.jit(do_not_specialize=["H", "T", "tokens", "share", "shorter", "threshold"])
 def dense_backward_key(
     dout,  # [B, H, N, D]
     q,  # [B, H, N, D]
@@ -172,21 +171,19 @@ def dense_backward_key(
     seed,  # None or int64 [1]
     gb, gh, gn, qb, qh, qn, kb, kh, kn, vb, vh, vn, db, dh, dn,  # strides of batch, head and token, in elements
     lead_b, valid_b, index_b, count_b,  # batch strides, 0 when shared
-    H, T, tokens, tiles, shorter,
+    H, T, tokens, share, shorter,
     scale, threshold, keep_scale,
     L: tl.constexpr, M: tl.constexpr, N: tl.constexpr,
     D: tl.constexpr, D0: tl.constexpr, D1: tl.constexpr,
     PRECISION: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
-    """One program: dk and dv of N rows of one head. With ``index``, class rows are keys only."""
+    """One program: dk and dv of every ``share``-th tile of a head. With ``index``, class rows are keys only."""
     pid = tl.program_id(0)
-    bh = (pid // tiles).to(tl.int64)
+    bh = (pid // share).to(tl.int64)
     h = bh % H
     b = bh // H
     n = sequence_length(count, b, count_b, tokens)
-    begin = (pid % tiles) * N
-    if (begin >= n) | (n <= shorter):
-        return
+    stop = tl.where(n <= shorter, 0, n)
     q += b * qb + h * qh
     dout += b * gb + h * gh
     lse += bh * tokens
@@ -198,28 +195,29 @@ def dense_backward_key(
     if index is not None:
         index += b * index_b
 
-    position = begin + tl.arange(0, N)  # [N]
-    token, own, is_real, is_beat = locate(position, n, lead, valid, index, T, L)  # [N]
-    offset = token.to(tl.int64)  # [N]
-    k0, k1 = load_rows(k + b * kb + h * kh, offset * kn, is_real, D, D0, D1)  # [N, D]
-    v0, v1 = load_rows(v + b * vb + h * vh, offset * vn, is_real, D, D0, D1)  # [N, D]
-    dk0, dk1 = zero_rows(N, D0, D1)  # [N, D]
-    dv0, dv1 = zero_rows(N, D0, D1)  # [N, D]
-    mixed = tl.where(begin < L, n, tl.minimum((L + M - 1) // M * M, n))
-    for first in tl.range(0, mixed, M, num_stages=STAGES):
-        dk0, dk1, dv0, dv1 = add_key_gradient(
-            k0, k1, v0, v1, token, own, is_real, is_beat, dk0, dk1, dv0, dv1, first, n,
-            q, dout, lse, delta, qn, gn, lead, valid, index, seed, bh, T, scale, threshold, keep_scale,
-            L, M, D, D0, D1, True, PRECISION,
-        )  # fmt: skip
-    for first in tl.range(mixed, n, M, num_stages=STAGES):
-        dk0, dk1, dv0, dv1 = add_key_gradient(
-            k0, k1, v0, v1, token, own, is_real, is_beat, dk0, dk1, dv0, dv1, first, n,
-            q, dout, lse, delta, qn, gn, lead, valid, index, seed, bh, T, scale, threshold, keep_scale,
-            L, M, D, D0, D1, False, PRECISION,
-        )  # fmt: skip
-    real = is_real[:, None]  # [N, 1] a key of padding met weights of any size
-    dk0, dk1 = tl.where(real, dk0, 0.0), tl.where(real, dk1, 0.0)
-    dv0, dv1 = tl.where(real, dv0, 0.0), tl.where(real, dv1, 0.0)
-    store_rows(dk + b * db + h * dh, offset * dn, dk0, dk1, position < n, D, D0, D1)
-    store_rows(dv + b * db + h * dh, offset * dn, dv0, dv1, position < n, D, D0, D1)
+    for begin in tl.range((pid % share) * N, stop, share * N, num_stages=1):
+        position = begin + tl.arange(0, N)  # [N]
+        token, own, is_real, is_beat = locate(position, n, lead, valid, index, T, L)  # [N]
+        offset = token.to(tl.int64)  # [N]
+        k0, k1 = load_rows(k + b * kb + h * kh, offset * kn, is_real, D, D0, D1)  # [N, D]
+        v0, v1 = load_rows(v + b * vb + h * vh, offset * vn, is_real, D, D0, D1)  # [N, D]
+        dk0, dk1 = zero_rows(N, D0, D1)  # [N, D]
+        dv0, dv1 = zero_rows(N, D0, D1)  # [N, D]
+        mixed = tl.where(begin < L, n, tl.minimum((L + M - 1) // M * M, n))
+        for first in tl.range(0, mixed, M, num_stages=STAGES):
+            dk0, dk1, dv0, dv1 = add_key_gradient(
+                k0, k1, v0, v1, token, own, is_real, is_beat, dk0, dk1, dv0, dv1, first, n,
+                q, dout, lse, delta, qn, gn, lead, valid, index, seed, bh, T, scale, threshold, keep_scale,
+                L, M, D, D0, D1, True, PRECISION,
+            )  # fmt: skip
+        for first in tl.range(mixed, n, M, num_stages=STAGES):
+            dk0, dk1, dv0, dv1 = add_key_gradient(
+                k0, k1, v0, v1, token, own, is_real, is_beat, dk0, dk1, dv0, dv1, first, n,
+                q, dout, lse, delta, qn, gn, lead, valid, index, seed, bh, T, scale, threshold, keep_scale,
+                L, M, D, D0, D1, False, PRECISION,
+            )  # fmt: skip
+        real = is_real[:, None]  # [N, 1] a key of padding met weights of any size
+        dk0, dk1 = tl.where(real, dk0, 0.0), tl.where(real, dk1, 0.0)
+        dv0, dv1 = tl.where(real, dv0, 0.0), tl.where(real, dv1, 0.0)
+        store_rows(dk + b * db + h * dh, offset * dn, dk0, dk1, position < n, D, D0, D1)
+        store_rows(dv + b * db + h * dh, offset * dn, dv0, dv1, position < n, D, D0, D1)

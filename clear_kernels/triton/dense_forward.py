@@ -57,7 +57,7 @@ def attend(
     return top, total, acc0, acc1
 
 
-@triton.jit(do_not_specialize=["H", "T", "tokens", "tiles", "threshold"])
+@triton.jit(do_not_specialize=["H", "T", "tokens", "share", "threshold"])
 def dense_forward(
     q,  # [B, H, N, D]
     k,  # [B, H, N, D]
@@ -71,21 +71,18 @@ def dense_forward(
     seed,  # None or int64 [1]
     qb, qh, qn, kb, kh, kn, vb, vh, vn, ob, oh, on,  # strides of batch, head and token, in elements
     lead_b, valid_b, index_b, count_b,  # batch strides, 0 when shared
-    H, T, tokens, tiles,
+    H, T, tokens, share,
     scale, threshold, keep_scale,
     L: tl.constexpr, M: tl.constexpr, N: tl.constexpr,
     D: tl.constexpr, D0: tl.constexpr, D1: tl.constexpr, EVEN: tl.constexpr,
     PRESCALE: tl.constexpr, FAST: tl.constexpr, PRECISION: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
-    """One program: M query rows of one head. With ``index``, class rows are keys only."""
+    """One program: every ``share``-th tile of M query rows of one head. With ``index``, class rows are keys only."""
     pid = tl.program_id(0)
-    bh = (pid // tiles).to(tl.int64)
+    bh = (pid // share).to(tl.int64)
     h = bh % H
     b = bh // H
     n = sequence_length(count, b, count_b, tokens)
-    begin = (pid % tiles) * M
-    if begin >= n:
-        return
     k += b * kb + h * kh
     v += b * vb + h * vh
     if lead is not None:
@@ -95,35 +92,38 @@ def dense_forward(
     if index is not None:
         index += b * index_b
 
-    position = begin + tl.arange(0, M)  # [M]
-    token, own, is_real, is_beat = locate(position, n, lead, valid, index, T, L)  # [M]
-    is_query = is_real  # [M]
-    write = position < n  # [M]
-    if index is not None:
-        is_query = is_real & is_beat
-        write = is_query
-    offset = token.to(tl.int64)  # [M]
-    q0, q1 = load_rows(q + b * qb + h * qh, offset * qn, is_query, D, D0, D1)  # [M, D]
-    top = tl.full([M], MASKED, tl.float32)  # [M]
-    total = tl.zeros([M], tl.float32)  # [M]
-    acc0, acc1 = zero_rows(M, D0, D1)  # [M, D]
-    # Where class tokens are among the queries or the keys, who attends whom depends on the lead.
-    mixed = tl.where(begin < L, n, tl.minimum((L + N - 1) // N * N, n))
-    for first in tl.range(0, mixed, N, num_stages=STAGES):
-        top, total, acc0, acc1 = attend(
-            q0, q1, token, own, is_beat, top, total, acc0, acc1, first, n,
-            k, v, kn, vn, lead, valid, index, seed, bh, T, scale, threshold, keep_scale,
-            L, N, D, D0, D1, True, EVEN, PRESCALE, PRECISION,
-        )  # fmt: skip
-    for first in tl.range(mixed, n, N, num_stages=STAGES):
-        top, total, acc0, acc1 = attend(
-            q0, q1, token, own, is_beat, top, total, acc0, acc1, first, n,
-            k, v, kn, vn, lead, valid, index, seed, bh, T, scale, threshold, keep_scale,
-            L, N, D, D0, D1, False, EVEN, PRESCALE, PRECISION,
-        )  # fmt: skip
-    log, inverse = log2_and_inverse(total, FAST)  # [M]
-    inverse = tl.where(is_query, inverse, 0.0)
-    to_log2 = LOG2E if PRESCALE else scale * LOG2E
-    log = tl.where(is_query, top * to_log2 + log, float("inf"))
-    store_rows(out + b * ob + h * oh, offset * on, acc0 * inverse[:, None], acc1 * inverse[:, None], write, D, D0, D1)
-    tl.store(lse + bh * tokens + token, log * LN2, mask=write)
+    for begin in tl.range((pid % share) * M, n, share * M, num_stages=1):
+        position = begin + tl.arange(0, M)  # [M]
+        token, own, is_real, is_beat = locate(position, n, lead, valid, index, T, L)  # [M]
+        is_query = is_real  # [M]
+        write = position < n  # [M]
+        if index is not None:
+            is_query = is_real & is_beat
+            write = is_query
+        offset = token.to(tl.int64)  # [M]
+        q0, q1 = load_rows(q + b * qb + h * qh, offset * qn, is_query, D, D0, D1)  # [M, D]
+        top = tl.full([M], MASKED, tl.float32)  # [M]
+        total = tl.zeros([M], tl.float32)  # [M]
+        acc0, acc1 = zero_rows(M, D0, D1)  # [M, D]
+        # Where class tokens are among the queries or the keys, who attends whom depends on the lead.
+        mixed = tl.where(begin < L, n, tl.minimum((L + N - 1) // N * N, n))
+        for first in tl.range(0, mixed, N, num_stages=STAGES):
+            top, total, acc0, acc1 = attend(
+                q0, q1, token, own, is_beat, top, total, acc0, acc1, first, n,
+                k, v, kn, vn, lead, valid, index, seed, bh, T, scale, threshold, keep_scale,
+                L, N, D, D0, D1, True, EVEN, PRESCALE, PRECISION,
+            )  # fmt: skip
+        for first in tl.range(mixed, n, N, num_stages=STAGES):
+            top, total, acc0, acc1 = attend(
+                q0, q1, token, own, is_beat, top, total, acc0, acc1, first, n,
+                k, v, kn, vn, lead, valid, index, seed, bh, T, scale, threshold, keep_scale,
+                L, N, D, D0, D1, False, EVEN, PRESCALE, PRECISION,
+            )  # fmt: skip
+        log, inverse = log2_and_inverse(total, FAST)  # [M]
+        inverse = tl.where(is_query, inverse, 0.0)
+        to_log2 = LOG2E if PRESCALE else scale * LOG2E
+        log = tl.where(is_query, top * to_log2 + log, float("inf"))
+        store_rows(
+            out + b * ob + h * oh, offset * on, acc0 * inverse[:, None], acc1 * inverse[:, None], write, D, D0, D1
+        )
+        tl.store(lse + bh * tokens + token, log * LN2, mask=write)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from clear_kernels.triton.dense_forward import dense_forward
 from clear_kernels.triton.launch import Common
 from clear_kernels.triton.select import select_visible
 from clear_kernels.triton.tile_backward import tile_backward
-from clear_kernels.triton.tiling import Target, dense_backward_tile, dense_forward_tile, next_power_of_two
+from clear_kernels.triton.tiling import Target, dense_backward_tile, dense_forward_tile, next_power_of_two, tile_share
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,13 @@ def forward(
     """Write the rows of ``out`` and ``lse`` that the sequence's queries own."""
     batch, heads, tokens, head_dim = q.shape
     tile = dense_forward_tile(head_dim, q.element_size(), common.PRECISION, target)
-    tiles = -(-tokens // tile.queries)
+    share = _share(batch * heads, -(-tokens // tile.queries), sequence)
     even = sequence.valid is None and sequence.index is None and tokens % tile.keys == 0
     launch.start(
-        dense_forward, batch * heads * tiles,
+        dense_forward, batch * heads * share,
         q, k, v, out, lse, *sequence.pointers(), seed,
         *launch.strides(q), *launch.strides(k), *launch.strides(v), *launch.strides(out),
-        *sequence.batch_strides(), heads, sequence.beats, tokens, tiles, **asdict(common),
+        *sequence.batch_strides(), heads, sequence.beats, tokens, share, **vars(common),
         L=sequence.leads, M=tile.queries, N=tile.keys, EVEN=even,
         PRESCALE=not launch.is_ordinary(common.scale), FAST=launch.approximates(q.dtype),
         STAGES=tile.stages, num_warps=tile.warps,
@@ -104,7 +104,7 @@ def backward(
         launch.start(
             tile_backward, batch * heads,
             dout, q, k, v, lse, dq, dk, dv, *sequence.pointers(), seed, *inputs, *launch.strides(dq),
-            *sequence.batch_strides(), heads, sequence.beats, tokens, **asdict(common),
+            *sequence.batch_strides(), heads, sequence.beats, tokens, **vars(common),
             L=sequence.leads, M=longest_tile, num_warps=tile.warps,
         )  # fmt: skip
     if tokens <= longest_tile:
@@ -112,19 +112,24 @@ def backward(
     shorter = longest_tile if sequence.count is not None else 0
     delta = torch.empty_like(lse)  # [B, H, N]
     even = sequence.valid is None and sequence.index is None and tokens % tile.keys == 0
-    tiles = -(-tokens // tile.queries)
+    share = _share(batch * heads, -(-tokens // tile.queries), sequence)
     launch.start(
-        dense_backward_query, batch * heads * tiles,
+        dense_backward_query, batch * heads * share,
         dout, q, k, v, out, lse, delta, dq, *sequence.pointers(), seed,
         *inputs, *launch.strides(out), *launch.strides(dq), *sequence.batch_strides(),
-        heads, sequence.beats, tokens, tiles, shorter, **asdict(common),
+        heads, sequence.beats, tokens, share, shorter, **vars(common),
         L=sequence.leads, M=tile.queries, N=tile.keys, EVEN=even, STAGES=tile.stages, num_warps=tile.warps,
     )  # fmt: skip
-    tiles = -(-tokens // tile.keys)
+    share = _share(batch * heads, -(-tokens // tile.keys), sequence)
     launch.start(
-        dense_backward_key, batch * heads * tiles,
+        dense_backward_key, batch * heads * share,
         dout, q, k, v, lse, delta, dk, dv, *sequence.pointers(), seed,
         *inputs, *launch.strides(dk), *sequence.batch_strides(),
-        heads, sequence.beats, tokens, tiles, shorter, **asdict(common),
+        heads, sequence.beats, tokens, share, shorter, **vars(common),
         L=sequence.leads, M=tile.queries, N=tile.keys, STAGES=tile.stages, num_warps=tile.warps,
     )  # fmt: skip
+
+
+def _share(heads: int, tiles: int, sequence: Sequence) -> int:
+    """Programs per head: one for each tile, fewer where most tiles may be empty."""
+    return tiles if sequence.count is None else tile_share(heads, tiles)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import torch
 from torch import Tensor
 
@@ -18,6 +16,7 @@ from clear_kernels.triton.tiling import (
     heads_per_program,
     local_backward_tile,
     local_forward_tile,
+    merge_block,
     next_power_of_two,
     splits,
     whole_head,
@@ -52,7 +51,7 @@ def forward(
         q, k, v, out, lse, visible, valid, seed, part_out, part_lse,
         *launch.strides(q), *launch.strides(k), *launch.strides(v), *launch.strides(out),
         launch.batch_stride(visible, 2), launch.batch_stride(valid, 2),
-        heads, beats, batch * heads, each, parts, **asdict(common),
+        heads, beats, batch * heads, each, parts, **vars(common),
         L=leads, C=tile.columns, R=tile.rows, SAME=_same_strides(q, k, v),
         PRESCALE=not launch.is_ordinary(common.scale), FAST=launch.approximates(q.dtype),
         STAGES=tile.stages, num_warps=tile.warps,
@@ -61,7 +60,7 @@ def forward(
         launch.start(
             merge_class_outputs, batch * heads * leads,
             part_out, part_lse, out, lse, *launch.strides(out), heads, parts, q.shape[2],
-            L=leads, D=head_dim, DP=next_power_of_two(head_dim), BLOCK=32,
+            L=leads, D=head_dim, DP=next_power_of_two(head_dim), BLOCK=merge_block(head_dim, parts),
         )  # fmt: skip
 
 
@@ -106,7 +105,7 @@ def backward(
         dout, q, k, v, lse, delta, dq, dk, dv, visible, valid, seed, part,
         *launch.strides(dout), *launch.strides(q), *launch.strides(k), *launch.strides(v), *launch.strides(dq),
         launch.batch_stride(visible, 2), launch.batch_stride(valid, 2),
-        heads, beats, batch * heads, each, parts, **asdict(common) | {"D0": whole_head(head_dim), "D1": 0},
+        heads, beats, batch * heads, each, parts, **vars(common) | {"D0": whole_head(head_dim), "D1": 0},
         L=leads, C=tile.columns, R=tile.rows, SAME=_same_strides(q, k, v),
         STAGES=tile.stages, num_warps=tile.warps,
     )  # fmt: skip
@@ -114,7 +113,8 @@ def backward(
         launch.start(
             merge_class_gradients, batch * heads * leads,
             part, dq, dk, dv, *launch.strides(dq), heads, batch * heads, parts,
-            L=leads, D=head_dim, DP=next_power_of_two(head_dim), BLOCK=32, ADD=visible is not None,
+            L=leads, D=head_dim, DP=next_power_of_two(head_dim), BLOCK=merge_block(head_dim, parts),
+            ADD=visible is not None,
         )  # fmt: skip
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 # Class rows are split along the beats until this many programs share the work; a part has at least so many tiles. Only
 # the shape decides, so that results do not depend on the GPU's size.
-WANTED_PROGRAMS = 2048
-FEWEST_TILES = 8
+WANTED_PROGRAMS = 4096
+FEWEST_TILES = 4
 
 # One program takes several heads in turn once there are this many waves of programs.
 WAVES = 4
@@ -127,3 +127,16 @@ def splits(heads: int, tiles: int) -> int:
 def heads_per_program(heads: int, tile: LocalTile, target: Target) -> int:
     """How many of ``heads`` = B * H heads one program takes in turn."""
     return max(1, heads // (WAVES * tile.resident * target.processors))
+
+
+def merge_block(head_dim: int, parts: int) -> int:
+    """How many of a class row's parts are merged at once."""
+    return min(next_power_of_two(parts), max(16, 8192 // next_power_of_two(head_dim)))
+
+
+def tile_share(heads: int, tiles: int) -> int:
+    """How many programs share the ``tiles`` of a head whose real number only the device knows.
+
+    Most of them may turn out to be empty: with many heads, one program walks through all tiles of its head.
+    """
+    return min(tiles, max(1, WANTED_PROGRAMS // heads))

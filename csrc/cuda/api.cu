@@ -83,17 +83,24 @@ cudaError_t run(const ClearProblem &p, const ClearLaunch &where, bool backward) 
     const int64_t left = p.batch - first;
     const ClearProblem part = slice(p, first, left < call.plan.batch_step ? left : call.plan.batch_step);
     switch (p.dtype) {
-    case CLEAR_FLOAT32: status = by_tiles<ScalarTile>(call, part, first); break;
-    case CLEAR_BFLOAT16: status = by_tiles<TensorTile<__nv_bfloat16>>(call, part, first); break;
-    case CLEAR_FLOAT16: status = by_tiles<TensorTile<__half>>(call, part, first); break;
-    default: return cudaErrorInvalidValue;
+    case CLEAR_FLOAT32:
+      status = by_tiles<ScalarTile>(call, part, first);
+      break;
+    case CLEAR_BFLOAT16:
+      status = by_tiles<TensorTile<__nv_bfloat16>>(call, part, first);
+      break;
+    case CLEAR_FLOAT16:
+      status = by_tiles<TensorTile<__half>>(call, part, first);
+      break;
+    default:
+      return cudaErrorInvalidValue;
     }
   }
   return status;
 }
 
-}  // namespace
-}  // namespace clear_cuda
+} // namespace
+} // namespace clear_cuda
 
 int clear_cuda_plan(const ClearProblem *problem, int backward, const ClearDevice *device, ClearPlan *plan) {
   using namespace clear_cuda;

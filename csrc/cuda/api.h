@@ -11,7 +11,15 @@ enum ClearForm : int32_t { CLEAR_LOCAL = 0, CLEAR_MIXED = 1, CLEAR_ALL_VISIBLE =
 
 // The tensors of a problem. Forward reads the first three and writes `out`; backward reads five and writes three.
 enum ClearTensor : int32_t {
-  CLEAR_Q, CLEAR_K, CLEAR_V, CLEAR_DOUT, CLEAR_OUT, CLEAR_DQ, CLEAR_DK, CLEAR_DV, CLEAR_TENSORS
+  CLEAR_Q,
+  CLEAR_K,
+  CLEAR_V,
+  CLEAR_DOUT,
+  CLEAR_OUT,
+  CLEAR_DQ,
+  CLEAR_DK,
+  CLEAR_DV,
+  CLEAR_TENSORS
 };
 
 // A [B, H, N, D] tensor by its element strides; the stride of D is 1.
@@ -27,13 +35,13 @@ struct ClearMask {
 };
 
 struct ClearProblem {
-  int32_t dtype;  // ClearDtype
-  int32_t form;   // ClearForm
-  int32_t leads;  // L
-  int32_t dim;    // D
-  int64_t batch;  // B
-  int64_t heads;  // H
-  int64_t beats;  // grid: T, beat slots per lead; packed: n, number of packed beats
+  int32_t dtype; // ClearDtype
+  int32_t form;  // ClearForm
+  int32_t leads; // L
+  int32_t dim;   // D
+  int64_t batch; // B
+  int64_t heads; // H
+  int64_t beats; // grid: T, beat slots per lead; packed: n, number of packed beats
   ClearRows rows[CLEAR_TENSORS];
   void *lse;           // [B, H, N] float32, or float64 for float64; +inf in padding rows
   ClearMask visible;   // CLEAR_MIXED: [L * T]
@@ -48,25 +56,25 @@ struct ClearProblem {
 };
 
 struct ClearLaunch {
-  void *workspace;         // device memory of at least ClearPlan.workspace bytes, 256-byte aligned
-  int64_t workspace_size;  // bytes
-  void *stream;            // cudaStream_t
+  void *workspace;        // device memory of at least ClearPlan.workspace bytes, 256-byte aligned
+  int64_t workspace_size; // bytes
+  void *stream;           // cudaStream_t
 };
 
 // What decides how a call is carried out, besides sizes and strides.
 struct ClearDevice {
   int32_t multiprocessors;
-  int32_t shared_per_block, shared_per_multiprocessor;  // bytes
+  int32_t shared_per_block, shared_per_multiprocessor; // bytes
 };
 
 enum ClearEngine : int32_t { CLEAR_TILES = 0, CLEAR_ROW_BY_ROW = 1 };
 
 struct ClearPlan {
-  int64_t workspace;  // bytes of device memory
-  int64_t chunks;     // pieces that the class rows are cut into
-  int32_t engine;     // ClearEngine
-  int32_t column_warps, column_shared;  // per block of the columns kernel; shared memory in bytes
-  int32_t dense_warps, dense_shared;    // per block of the dense kernels
+  int64_t workspace;                   // bytes of device memory
+  int64_t chunks;                      // pieces that the class rows are cut into
+  int32_t engine;                      // ClearEngine
+  int32_t column_warps, column_shared; // per block of the columns kernel; shared memory in bytes
+  int32_t dense_warps, dense_shared;   // per block of the dense kernels
 };
 
 // Each returns 0 or a cudaError_t. The plan is made for `device`, or for the current one if that is null.

@@ -20,9 +20,9 @@ using Rows = std::tuple<uintptr_t, int64_t, int64_t, int64_t>;
 using Mask = std::tuple<uintptr_t, int64_t>;
 
 // The fields of backends/cuda.py's Problem, in its order.
-using Fields = std::tuple<int32_t, int32_t, int32_t, int32_t, int64_t, int64_t, int64_t,
-                          std::array<Rows, CLEAR_TENSORS>, uintptr_t, Mask, Mask, Mask, uintptr_t, uint32_t, double,
-                          double>;
+using Fields =
+    std::tuple<int32_t, int32_t, int32_t, int32_t, int64_t, int64_t, int64_t, std::array<Rows, CLEAR_TENSORS>,
+               uintptr_t, Mask, Mask, Mask, uintptr_t, uint32_t, double, double>;
 
 template <typename T> T *pointer(uintptr_t address) { return reinterpret_cast<T *>(address); }
 
@@ -50,7 +50,7 @@ ClearProblem problem(const Fields &fields) {
 
 void check(int status) {
   if (status == cudaSuccess) return;
-  cudaGetLastError();  // it is reported here and not once more elsewhere
+  cudaGetLastError(); // it is reported here and not once more elsewhere
   throw std::runtime_error(std::string("clear_kernels CUDA call: ") +
                            cudaGetErrorString(static_cast<cudaError_t>(status)));
 }
@@ -70,8 +70,8 @@ std::map<std::string, int64_t> plan(const Fields &fields, bool backward, const s
   const ClearDevice device = {limits[0], limits[1], limits[2]};
   ClearPlan plan{};
   check(clear_cuda_plan(&p, backward, &device, &plan));
-  return {{"workspace", plan.workspace},       {"chunks", plan.chunks},
-          {"row_by_row", plan.engine},         {"column_warps", plan.column_warps},
+  return {{"workspace", plan.workspace},         {"chunks", plan.chunks},
+          {"row_by_row", plan.engine},           {"column_warps", plan.column_warps},
           {"column_shared", plan.column_shared}, {"dense_warps", plan.dense_warps},
           {"dense_shared", plan.dense_shared}};
 }
@@ -102,7 +102,7 @@ std::map<std::string, std::string> build_info() {
   return info;
 }
 
-}  // namespace
+} // namespace
 
 PYBIND11_MODULE(_cuda, m) {
   m.doc() = "Heartbeat-local sparse attention on NVIDIA GPUs.";

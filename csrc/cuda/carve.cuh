@@ -9,15 +9,15 @@
 namespace clear_cuda {
 
 struct Carver {
-  unsigned char *base;
+  void *base;
   int64_t used = 0;
 
   // Every array starts on a 16-byte boundary.
   template <typename T> __host__ __device__ T *take(int64_t count) {
-    T *array = reinterpret_cast<T *>(base + used);
+    T *array = reinterpret_cast<T *>(reinterpret_cast<uintptr_t>(base) + static_cast<uintptr_t>(used));
     used += (count * static_cast<int64_t>(sizeof(T)) + 15) / 16 * 16;
     return array;
   }
 };
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

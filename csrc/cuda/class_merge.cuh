@@ -5,7 +5,8 @@
 
 namespace clear_cuda {
 
-template <typename T> __global__ void __launch_bounds__(kMaxDim) merge_class_rows(const __grid_constant__ ColumnsArguments args) {
+template <typename T>
+__global__ void __launch_bounds__(kMaxDim) merge_class_rows(const __grid_constant__ ColumnsArguments args) {
   const ClearProblem &p = args.problem;
   const int lead = static_cast<int>(blockIdx.x % p.leads), d = static_cast<int>(threadIdx.x);
   const int64_t batch_head = blockIdx.x / p.leads, chunks = args.plan.chunks;
@@ -23,12 +24,12 @@ template <typename T> __global__ void __launch_bounds__(kMaxDim) merge_class_row
   }
   if (d < p.dim) token_row<T>(p.rows[CLEAR_OUT], batch, head, lead)[d] = narrow<T>(out / sum);
   if (d == 0) {
-    static_cast<float *>(p.lse)[row_index(p, batch, head, lead)] =
-        max + logarithm(sum);
+    static_cast<float *>(p.lse)[row_index(p, batch, head, lead)] = max + logarithm(sum);
   }
 }
 
-template <typename T> __global__ void __launch_bounds__(kMaxDim) merge_class_gradients(const __grid_constant__ ColumnsArguments args) {
+template <typename T>
+__global__ void __launch_bounds__(kMaxDim) merge_class_gradients(const __grid_constant__ ColumnsArguments args) {
   const ClearProblem &p = args.problem;
   const int lead = static_cast<int>(blockIdx.x % p.leads), d = static_cast<int>(threadIdx.x);
   const int64_t batch_head = blockIdx.x / p.leads;
@@ -44,4 +45,4 @@ template <typename T> __global__ void __launch_bounds__(kMaxDim) merge_class_gra
   }
 }
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

@@ -16,16 +16,16 @@ constexpr int kColumnWarps = 8;
 constexpr int kColumnThreads = 32 * kColumnWarps;
 
 struct ColumnsPlan {
-  int warps;                  // per block
-  int64_t columns_per_chunk;  // a multiple of `warps`, unless there is one chunk
-  int64_t chunks;             // blocks per (batch, head)
+  int warps;                 // per block
+  int64_t columns_per_chunk; // a multiple of `warps`, unless there is one chunk
+  int64_t chunks;            // blocks per (batch, head)
   bool aligned;
 };
 
 // Class rows of one chunk, to be merged; unused with a single chunk.
 struct ClassPartials {
-  float *max, *sum;  // [B * H, chunks, L] forward
-  float *rows;       // [B * H, chunks, 1 or 3, L, D]: weighted values, or dq, dk, dv
+  float *max, *sum; // [B * H, chunks, L] forward
+  float *rows;      // [B * H, chunks, 1 or 3, L, D]: weighted values, or dq, dk, dv
 };
 
 struct ColumnsArguments {
@@ -38,10 +38,9 @@ struct ColumnsArguments {
 
 // One bit per lead: the state of the tokens of a beat column.
 struct ColumnMasks {
-  uint64_t valid, local;  // local: valid and not global
+  uint64_t valid, local; // local: valid and not global
 
-  template <int kTiles>
-  __device__ static ColumnMasks read(const ClearProblem &p, int64_t batch, int64_t column) {
+  template <int kTiles> __device__ static ColumnMasks read(const ClearProblem &p, int64_t batch, int64_t column) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     ColumnMasks masks = {0, 0};
 #pragma unroll
@@ -67,7 +66,7 @@ struct ColumnMasks {
 
 // What every columns kernel knows of its block.
 struct ColumnsBlock {
-  int64_t batch, head, chunk, begin, end;  // columns [begin, end)
+  int64_t batch, head, chunk, begin, end; // columns [begin, end)
   int thread, threads, warp, lane;
 
   __device__ ColumnsBlock(const ClearProblem &p, const ColumnsPlan &plan)
@@ -146,15 +145,16 @@ __device__ __forceinline__ void stage_column(T *tiles, const TileShape &shape, c
 
 // Writes the rows of a beat column that `wanted` marks.
 template <typename T>
-__device__ __forceinline__ void store_column(const T *tile, const TileShape &shape, const ClearProblem &p, const ClearRows &target,
-                             const ColumnsBlock &block, int rows, int64_t column, uint64_t wanted) {
+__device__ __forceinline__ void store_column(const T *tile, const TileShape &shape, const ClearProblem &p,
+                                             const ClearRows &target, const ColumnsBlock &block, int rows,
+                                             int64_t column, uint64_t wanted) {
   store_rows(tile, shape, rows, 0, shape.dim, block.lane, 32, [&](int lead) -> T * {
     return (wanted >> lead & 1) != 0 ? token_row<T>(target, block.batch, block.head, beat_position(p, lead, column))
                                      : nullptr;
   });
 }
 
-constexpr int kColumnPieces = 2;  // of 16 columns of the result, computed together
+constexpr int kColumnPieces = 2; // of 16 columns of the result, computed together
 
 // Places pieces of results into a tile of elements; rows g and g + 8 become zero unless `real`.
 template <typename Tile, int kPieces>
@@ -191,4 +191,4 @@ __device__ __forceinline__ void add4(float4 &sum, float factor, float4 x) {
   sum.w = fmaf(factor, x.w, sum.w);
 }
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

@@ -8,14 +8,14 @@ namespace clear_cuda {
 template <typename Tile> struct ColumnsBackwardShared {
   using T = typename Tile::Element;
   using W = typename Tile::Weight;
-  T *class_q, *class_k, *class_v, *class_dout;   // [rows, ld]
-  float *class_sums;                             // [3, L, padded]: dq, dk, dv over the columns so far
-  float *class_lse, *class_delta;                // [rows]
+  T *class_q, *class_k, *class_v, *class_dout; // [rows, ld]
+  float *class_sums;                           // [3, L, padded]: dq, dk, dv over the columns so far
+  float *class_lse, *class_delta;              // [rows]
   // Per warp and lead, [warps, rows]: logit gradients of class query and beat key, and of beat query and class key;
   // dropped-out probabilities of the same two.
   float *class_slope, *own_slope, *class_weight, *own_weight;
-  T *q, *k, *v, *dout, *out;  // [rows, ld], of this warp's column; `out` later holds results
-  W *weights, *slopes;        // [rows, weight_ld]: dropped-out probabilities, and gradients of the logits
+  T *q, *k, *v, *dout, *out; // [rows, ld], of this warp's column; `out` later holds results
+  W *weights, *slopes;       // [rows, weight_ld]: dropped-out probabilities, and gradients of the logits
   int weight_ld;
 
   __host__ __device__ ColumnsBackwardShared(Carver &carver, const TileShape &shape, int leads, int rows, int warps,
@@ -107,18 +107,17 @@ template <typename Tile> struct Combination {
   const typename Tile::Weight *matrix;
   bool transposed;
   const T *source, *class_source;
-  const float *class_factor;  // [rows]
-  uint64_t real, stored;      // rows that are not zero; rows to write
-  const float *extra;         // of global rows: [L * T, D] from this column on; or null
-  int tensor;                 // where it goes
+  const float *class_factor; // [rows]
+  uint64_t real, stored;     // rows that are not zero; rows to write
+  const float *extra;        // of global rows: [L * T, D] from this column on; or null
+  int tensor;                // where it goes
 };
 
 // dv, dk and dq, in this order, which leaves `slopes` for last.
 template <typename Tile>
-__device__ __forceinline__ Combination<Tile> combination(int which, const ColumnsArguments &args,
-                                                         const ColumnsBlock &block,
-                                                         const ColumnsBackwardShared<Tile> &shared, int rows,
-                                                         const ColumnMasks &masks, int64_t column) {
+__device__ __forceinline__ Combination<Tile>
+combination(int which, const ColumnsArguments &args, const ColumnsBlock &block,
+            const ColumnsBackwardShared<Tile> &shared, int rows, const ColumnMasks &masks, int64_t column) {
   const ClearProblem &p = args.problem;
   const int first = block.warp * rows;
   const uint64_t leads = all_leads(p), globals = masks.valid & ~masks.local;
@@ -126,15 +125,15 @@ __device__ __forceinline__ Combination<Tile> combination(int which, const Column
   const float *extra = which == 0 ? args.global_dv : which == 1 ? args.global_dk : nullptr;
   if (extra != nullptr) extra += offset;
   if (which == 0) {
-    return {shared.weights, true,  shared.dout, shared.class_dout, shared.class_weight + first, masks.valid,
-            leads,          extra, CLEAR_DV};
+    return {shared.weights, true,  shared.dout, shared.class_dout, shared.class_weight + first,
+            masks.valid,    leads, extra,       CLEAR_DV};
   }
   if (which == 1) {
-    return {shared.slopes, true,  shared.q, shared.class_q, shared.class_slope + first, masks.valid,
-            leads,         extra, CLEAR_DK};
+    return {shared.slopes, true,  shared.q, shared.class_q, shared.class_slope + first,
+            masks.valid,   leads, extra,    CLEAR_DK};
   }
-  return {shared.slopes, false, shared.k, shared.class_k, shared.own_slope + first, masks.local, leads & ~globals,
-          extra,         CLEAR_DQ};
+  return {shared.slopes,    false, shared.k, shared.class_k, shared.own_slope + first, masks.local,
+          leads & ~globals, extra, CLEAR_DQ};
 }
 
 // dq, dk and dv of one column to global memory. One warp; `out` is free by now and collects the rows.
@@ -217,8 +216,7 @@ __device__ void begin_class_gradients(const ClearProblem &p, const ColumnsBlock 
       const int lead = r * kTileRows + at.g + 8 * i;
       if (at.t != 0 || lead >= p.leads) continue;
       const float factor = dropout.of(lead, lead);
-      const float weight =
-          block.chunk == 0 ? exponential(product(self[i], scale) - shared.class_lse[lead]) : 0.0f;
+      const float weight = block.chunk == 0 ? exponential(product(self[i], scale) - shared.class_lse[lead]) : 0.0f;
       shared.own_weight[lead] = weight * factor;
       shared.own_slope[lead] = weight * (factor * dself[i] - shared.class_delta[lead]) * scale;
     }
@@ -322,4 +320,4 @@ __global__ void __launch_bounds__(kColumnThreads) columns_backward(const __grid_
   finish_class_gradients<Tile>(args, block, shared, shape);
 }
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

@@ -6,4 +6,4 @@ using Tile = TensorTile<__nv_bfloat16>;
 template int64_t columns_shared_bytes<Tile>(const ClearProblem &, bool, int);
 template cudaError_t run_columns<Tile>(const ColumnsArguments &, bool, cudaStream_t);
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

@@ -7,12 +7,12 @@ namespace clear_cuda {
 
 template <typename Tile> struct ColumnsForwardShared {
   using T = typename Tile::Element;
-  T *class_q, *class_k, *class_v;  // [rows, ld]
-  float *class_out;                // [L, padded]: weighted values of the class rows so far
-  float *class_max, *class_sum;    // [2, rows]: before and after this group of columns
-  float *logits, *factors;         // [warps, rows]: of class rows to the beats of each warp; dropout factors
-  T *q, *k, *v;                    // [rows, ld], of this warp's column
-  typename Tile::Weight *weights;  // [16, weight_ld]: probabilities of a row of tiles, this warp's
+  T *class_q, *class_k, *class_v; // [rows, ld]
+  float *class_out;               // [L, padded]: weighted values of the class rows so far
+  float *class_max, *class_sum;   // [2, rows]: before and after this group of columns
+  float *logits, *factors;        // [warps, rows]: of class rows to the beats of each warp; dropout factors
+  T *q, *k, *v;                   // [rows, ld], of this warp's column
+  typename Tile::Weight *weights; // [16, weight_ld]: probabilities of a row of tiles, this warp's
   int weight_ld;
 
   __host__ __device__ ColumnsForwardShared(Carver &carver, const TileShape &shape, int leads, int rows, int warps,
@@ -125,8 +125,7 @@ __device__ void begin_class_rows(const ClearProblem &p, const ColumnsBlock &bloc
     for (int i = 0; i < 2; ++i) {
       const int lead = r * kTileRows + at.g + 8 * i;
       if (at.t == 0) {
-        shared.class_max[lead] =
-            first ? product(self[i], static_cast<float>(p.scale)) : -infinity<float>();
+        shared.class_max[lead] = first ? product(self[i], static_cast<float>(p.scale)) : -infinity<float>();
         shared.class_sum[lead] = first ? 1.0f : 0.0f;
       }
     }
@@ -229,7 +228,8 @@ __global__ void __launch_bounds__(kColumnThreads) columns_forward(const __grid_c
     if (column < block.end) {
       forward_column<Tile, kTiles>(p, block, shared, shape, dropout, masks, column);
       __syncwarp();
-      store_column(shared.q, shape, p, p.rows[CLEAR_OUT], block, kRows, column, all_leads(p) & ~(masks.valid & ~masks.local));
+      store_column(shared.q, shape, p, p.rows[CLEAR_OUT], block, kRows, column,
+                   all_leads(p) & ~(masks.valid & ~masks.local));
     }
     __syncthreads();
     const int64_t left = block.end - first;
@@ -240,4 +240,4 @@ __global__ void __launch_bounds__(kColumnThreads) columns_forward(const __grid_c
   finish_class_rows<Tile>(args, block, shared, shape, kRows, turn);
 }
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

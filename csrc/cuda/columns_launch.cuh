@@ -28,12 +28,11 @@ template <typename Tile> cudaError_t run_columns(const ColumnsArguments &args, b
   const auto kernel = backward ? (one ? columns_backward<Tile, 1> : columns_backward<Tile, kMaxColumnTiles>)
                                : (one ? columns_forward<Tile, 1> : columns_forward<Tile, kMaxColumnTiles>);
   const int64_t heads = p.batch * p.heads;
-  const cudaError_t status =
-      launch(kernel, heads * args.plan.chunks, 32 * args.plan.warps,
-             columns_shared_bytes<Tile>(p, backward, args.plan.warps), stream, args);
+  const cudaError_t status = launch(kernel, heads * args.plan.chunks, 32 * args.plan.warps,
+                                    columns_shared_bytes<Tile>(p, backward, args.plan.warps), stream, args);
   if (status != cudaSuccess || args.plan.chunks == 1) return status;
   const auto merge = backward ? merge_class_gradients<T> : merge_class_rows<T>;
   return launch(merge, heads * p.leads, (p.dim + 31) / 32 * 32, 0, stream, args);
 }
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

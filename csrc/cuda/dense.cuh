@@ -18,11 +18,11 @@ constexpr int kStepTiles = 2;
 constexpr int kStepRows = kStepTiles * kTileRows;
 
 struct DensePlan {
-  int warps;           // per block
-  int stages;          // steps in shared memory: 2, or 1 where two do not fit
-  int first_slot;      // L where the class rows are served elsewhere, else 0
-  int64_t row_blocks;  // per (batch, head): enough for the longest possible list
-  int parts;           // of the columns of the result
+  int warps;          // per block
+  int stages;         // steps in shared memory: 2, or 1 where two do not fit
+  int first_slot;     // L where the class rows are served elsewhere, else 0
+  int64_t row_blocks; // per (batch, head): enough for the longest possible list
+  int parts;          // of the columns of the result
   bool aligned;
 };
 
@@ -30,14 +30,14 @@ struct DenseArguments {
   ClearProblem problem;
   DensePlan plan;
   SlotList list;
-  float *delta;                  // [B, H, N]: rowsum(dout * out), backward only
-  float *global_dk, *global_dv;  // CLEAR_MIXED: targets of dk and dv, [B * H, L * T, D]; else null
+  float *delta;                 // [B, H, N]: rowsum(dout * out), backward only
+  float *global_dk, *global_dv; // CLEAR_MIXED: targets of dk and dv, [B * H, L * T, D]; else null
 };
 
 // What every dense kernel knows of its block.
 struct DenseBlock {
   int64_t batch, head;
-  int first, count, total, part;  // first slot of the block; slots that take part; slots to write
+  int first, count, total, part; // first slot of the block; slots that take part; slots to write
   int thread, threads, warp, lane;
   const Slot *slots;
 
@@ -90,10 +90,9 @@ template <int kPieces> struct Columns {
 
 // Rounds the result of a warp into `tile` (16 rows, free by now) and writes it. Rows that are not `real` become zero.
 template <typename Tile, int kPieces>
-__device__ __forceinline__ void store_result(typename Tile::Element *tile, const TileShape &shape,
-                                             const ClearRows &target, const DenseBlock &block,
-                                             const Columns<kPieces> &columns, const float (&result)[kPieces][2][4],
-                                             const bool (&real)[2]) {
+__device__ __forceinline__ void
+store_result(typename Tile::Element *tile, const TileShape &shape, const ClearRows &target, const DenseBlock &block,
+             const Columns<kPieces> &columns, const float (&result)[kPieces][2][4], const bool (&real)[2]) {
   using T = typename Tile::Element;
   const LanePlace at;
   __syncwarp();
@@ -127,8 +126,8 @@ __device__ __forceinline__ uint32_t allowed_entries(const Slot (&mine)[2], const
 }
 
 // Dropout of the same entries; `transposed` if this warp's rows are keys.
-__device__ __forceinline__ uint32_t kept_entries(const Dropout<float> &dropout, const Slot (&mine)[2],
-                                                 const Slot *step, bool transposed) {
+__device__ __forceinline__ uint32_t kept_entries(const Dropout<float> &dropout, const Slot (&mine)[2], const Slot *step,
+                                                 bool transposed) {
   const LanePlace at;
   return dropout.bits<8 * kStepTiles>([&](int i) {
     const int64_t other = step[i / 8 * kTileRows + fragment_column(at, i / 4 % 2, i % 4)].position;
@@ -160,4 +159,4 @@ __device__ __forceinline__ void walk_steps(int begin, int end, int stages, Stage
   copy_wait<0>();
 }
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

@@ -7,11 +7,11 @@ namespace clear_cuda {
 
 template <typename Tile> struct DenseBackwardShared {
   using T = typename Tile::Element;
-  T *mine;                         // [2, 16 warps, ld]: the block's own rows of q and dout, or of k and v
-  T *steps;                        // [stages, 2, 32, ld]: k and v, or q and dout, of a step
-  Slot *slots;                     // [stages, 32]
-  float *lse, *delta;              // [stages, 32] of the step's queries, kernel over keys
-  typename Tile::Weight *scratch;  // this warp's
+  T *mine;                        // [2, 16 warps, ld]: the block's own rows of q and dout, or of k and v
+  T *steps;                       // [stages, 2, 32, ld]: k and v, or q and dout, of a step
+  Slot *slots;                    // [stages, 32]
+  float *lse, *delta;             // [stages, 32] of the step's queries, kernel over keys
+  typename Tile::Weight *scratch; // this warp's
 
   __host__ __device__ DenseBackwardShared(Carver &carver, const TileShape &shape, int warps, int stages, int warp) {
     constexpr int kScratch = Tile::kScratchRows * (kStepRows + Tile::kWeightPad);
@@ -95,8 +95,7 @@ __global__ void __launch_bounds__(kDenseThreads) dense_backward_queries(const __
 #pragma unroll
     for (int i = 0; i < 8 * kStepTiles; ++i) {
       const int n = i / 8, h = i / 4 % 2, e = i % 4;
-      const float weight =
-          (allowed >> i & 1u) != 0 ? exponential(product(s[n][h][e], scale) - lse[e / 2]) : 0.0f;
+      const float weight = (allowed >> i & 1u) != 0 ? exponential(product(s[n][h][e], scale) - lse[e / 2]) : 0.0f;
       s[n][h][e] = weight * (dp[n][h][e] - delta[e / 2]) * scale;
     }
     const int tiles = block.count - first > kTileRows ? 2 : 1;
@@ -196,4 +195,4 @@ __global__ void __launch_bounds__(kDenseThreads) dense_backward_keys(const __gri
   store_result<Tile, kPieces>(v, shape, p.rows[CLEAR_DV], block, columns, dv, real);
 }
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

@@ -7,10 +7,10 @@ namespace clear_cuda {
 
 template <typename Tile> struct DenseForwardShared {
   using T = typename Tile::Element;
-  T *q;                            // [16, ld], this warp's
-  T *keys;                         // [stages, 2, 32, ld]: k and v of a step
-  Slot *slots;                     // [stages, 32]
-  typename Tile::Weight *scratch;  // this warp's
+  T *q;                           // [16, ld], this warp's
+  T *keys;                        // [stages, 2, 32, ld]: k and v of a step
+  Slot *slots;                    // [stages, 32]
+  typename Tile::Weight *scratch; // this warp's
 
   __host__ __device__ DenseForwardShared(Carver &carver, const TileShape &shape, int warps, int stages, int warp) {
     constexpr int kScratch = Tile::kScratchRows * (kStepRows + Tile::kWeightPad);
@@ -38,9 +38,8 @@ __global__ void __launch_bounds__(kDenseThreads) dense_forward(const __grid_cons
 
   stage_rows(shared.q, shape, kTileRows, block.lane, 32, [&](int r) -> const T * {
     const int slot = block.my_slot(r);
-    return slot < block.count
-               ? token_row<const T>(p.rows[CLEAR_Q], block.batch, block.head, block.slots[slot].position)
-               : nullptr;
+    return slot < block.count ? token_row<const T>(p.rows[CLEAR_Q], block.batch, block.head, block.slots[slot].position)
+                              : nullptr;
   });
   float out[kPieces][2][4], max[2] = {-infinity<float>(), -infinity<float>()}, sum[2] = {0.0f, 0.0f};
   clear(out);
@@ -103,4 +102,4 @@ __global__ void __launch_bounds__(kDenseThreads) dense_forward(const __grid_cons
   store_result<Tile, kPieces>(shared.q, shape, p.rows[CLEAR_OUT], block, columns, out, real);
 }
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

@@ -6,4 +6,4 @@ using Tile = TensorTile<__half>;
 template int64_t dense_shared_bytes<Tile>(const ClearProblem &, bool, int, int);
 template cudaError_t run_dense<Tile>(const DenseArguments &, bool, cudaStream_t);
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

@@ -42,4 +42,4 @@ template <typename Tile> cudaError_t run_dense(const DenseArguments &args, bool 
   return run_dense_of_width<Tile, 8>(args, backward, stream);
 }
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

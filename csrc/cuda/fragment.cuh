@@ -38,4 +38,4 @@ template <int kTiles> __device__ __forceinline__ void clear(float (&tiles)[kTile
   }
 }
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

@@ -22,4 +22,4 @@ template <typename Tile> cudaError_t run_dense(const DenseArguments &args, bool 
 // A: the type of the sums, double for float64. Sets args.class_blocks.
 template <typename A> cudaError_t run_rows(RowsArguments args, bool backward, cudaStream_t stream);
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

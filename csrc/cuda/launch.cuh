@@ -8,7 +8,7 @@
 
 namespace clear_cuda {
 
-constexpr int kStaticSharedLimit = 48 * 1024;  // beyond it a kernel has to ask
+constexpr int kStaticSharedLimit = 48 * 1024; // beyond it a kernel has to ask
 
 template <typename Arguments>
 cudaError_t launch(void (*kernel)(Arguments), int64_t blocks, int threads, int64_t shared_bytes, cudaStream_t stream,
@@ -16,8 +16,8 @@ cudaError_t launch(void (*kernel)(Arguments), int64_t blocks, int threads, int64
   if (blocks == 0) return cudaSuccess;
   if (blocks > INT32_MAX) return cudaErrorInvalidConfiguration;
   if (shared_bytes > kStaticSharedLimit) {
-    const cudaError_t status = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                    static_cast<int>(shared_bytes));
+    const cudaError_t status =
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
     if (status != cudaSuccess) return status;
   }
   Arguments copy = arguments;
@@ -26,4 +26,4 @@ cudaError_t launch(void (*kernel)(Arguments), int64_t blocks, int threads, int64
                           static_cast<size_t>(shared_bytes), stream);
 }
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

@@ -46,4 +46,4 @@ __global__ void __launch_bounds__(kSlotThreads) list_slots(const __grid_constant
   if (thread == 0) args.list.counts[batch] = static_cast<int32_t>(front);
 }
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

@@ -47,6 +47,8 @@ __device__ __forceinline__ double product(double a, double b) { return __dmul_rn
 
 template <typename A> __device__ __forceinline__ A infinity() { return static_cast<A>(__int_as_float(0x7f800000)); }
 
-template <typename A> __device__ __forceinline__ A larger(A a, A b) { return a > b ? a : b; }
+// NaN loses; it returns through the exponential.
+__device__ __forceinline__ float larger(float a, float b) { return fmaxf(a, b); }
+__device__ __forceinline__ double larger(double a, double b) { return fmax(a, b); }
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

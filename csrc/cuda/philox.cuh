@@ -46,14 +46,16 @@ template <typename A> struct Dropout {
 #pragma unroll 1
     for (int i = 0; i < kCount; ++i) {
       const Entry entry = entry_of(i);
-      const uint32_t word = philox_word(static_cast<uint32_t>(entry.key), static_cast<uint32_t>(entry.query),
-                                        static_cast<uint32_t>(row), static_cast<uint32_t>(row >> 32),
-                                        static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
+      const uint32_t word =
+          philox_word(static_cast<uint32_t>(entry.key), static_cast<uint32_t>(entry.query), static_cast<uint32_t>(row),
+                      static_cast<uint32_t>(row >> 32), static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
       kept |= word >= p.drop_below ? 1u << i : 0u;
     }
     return kept;
   }
-  __device__ A factor(uint32_t bits, int i) const { return (bits >> i & 1u) != 0 ? static_cast<A>(p.keep_scale) : A(0); }
+  __device__ A factor(uint32_t bits, int i) const {
+    return (bits >> i & 1u) != 0 ? static_cast<A>(p.keep_scale) : A(0);
+  }
 
   // Factor of the probability that query gives to key: 1 without dropout, else 0 or 1 / (1 - p).
   __device__ A of(int64_t query, int64_t key) const {
@@ -72,4 +74,4 @@ __device__ __forceinline__ void drop(float (&s)[kTiles][2][4], const Dropout<flo
   }
 }
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

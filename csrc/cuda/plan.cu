@@ -5,10 +5,10 @@
 namespace clear_cuda {
 namespace {
 
-constexpr int64_t kBlocksPerMultiprocessor = 16;  // wanted in a launch, to even out its end
-constexpr int64_t kMinChunkColumns = 32;          // below it, loading the class tokens again outweighs the gain
-constexpr int kWantedWarps = 24;                  // resident per multiprocessor; more hide no more latency
-constexpr int kReservedShared = 1024;             // what the driver takes of each block
+constexpr int64_t kBlocksPerMultiprocessor = 16; // wanted in a launch, to even out its end
+constexpr int64_t kMinChunkColumns = 32;         // below it, loading the class tokens again outweighs the gain
+constexpr int kWantedWarps = 24;                 // resident per multiprocessor; more hide no more latency
+constexpr int kReservedShared = 1024;            // what the driver takes of each block
 constexpr int kMaxPartColumns = 128;             // of D, in the result of a dense block
 
 // Bytes for float dk and dv of global keys; larger batches go in several rounds. Tests build with less.
@@ -20,9 +20,7 @@ constexpr int64_t kGlobalWorkspace = 256 << 20;
 
 template <typename T> T divide_up(T a, T b) { return (a + b - 1) / b; }
 
-int element_size(const ClearProblem &p) {
-  return p.dtype == CLEAR_FLOAT64 ? 8 : p.dtype == CLEAR_FLOAT32 ? 4 : 2;
-}
+int element_size(const ClearProblem &p) { return p.dtype == CLEAR_FLOAT64 ? 8 : p.dtype == CLEAR_FLOAT32 ? 4 : 2; }
 
 bool has_columns(const ClearProblem &p) { return p.form == CLEAR_LOCAL || p.form == CLEAR_MIXED; }
 
@@ -120,21 +118,27 @@ WorkspaceLayout lay_out(const ClearProblem &p, const Plan &plan, bool backward) 
   return layout;
 }
 
-}  // namespace
+} // namespace
 
 int64_t columns_bytes(const ClearProblem &p, bool backward, int warps) {
   switch (p.dtype) {
-  case CLEAR_BFLOAT16: return columns_shared_bytes<TensorTile<__nv_bfloat16>>(p, backward, warps);
-  case CLEAR_FLOAT16: return columns_shared_bytes<TensorTile<__half>>(p, backward, warps);
-  default: return columns_shared_bytes<ScalarTile>(p, backward, warps);
+  case CLEAR_BFLOAT16:
+    return columns_shared_bytes<TensorTile<__nv_bfloat16>>(p, backward, warps);
+  case CLEAR_FLOAT16:
+    return columns_shared_bytes<TensorTile<__half>>(p, backward, warps);
+  default:
+    return columns_shared_bytes<ScalarTile>(p, backward, warps);
   }
 }
 
 int64_t dense_bytes(const ClearProblem &p, bool backward, int warps, int stages) {
   switch (p.dtype) {
-  case CLEAR_BFLOAT16: return dense_shared_bytes<TensorTile<__nv_bfloat16>>(p, backward, warps, stages);
-  case CLEAR_FLOAT16: return dense_shared_bytes<TensorTile<__half>>(p, backward, warps, stages);
-  default: return dense_shared_bytes<ScalarTile>(p, backward, warps, stages);
+  case CLEAR_BFLOAT16:
+    return dense_shared_bytes<TensorTile<__nv_bfloat16>>(p, backward, warps, stages);
+  case CLEAR_FLOAT16:
+    return dense_shared_bytes<TensorTile<__half>>(p, backward, warps, stages);
+  default:
+    return dense_shared_bytes<ScalarTile>(p, backward, warps, stages);
   }
 }
 
@@ -170,4 +174,4 @@ Plan make_plan(const ClearProblem &p, bool backward, const ClearDevice &device) 
   return plan;
 }
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

@@ -16,10 +16,10 @@ struct WorkspaceLayout {
 
 struct Plan {
   ClearEngine engine;
-  ColumnsPlan columns;   // CLEAR_LOCAL and CLEAR_MIXED with tiles
-  DensePlan dense;       // all forms but CLEAR_LOCAL with tiles
-  int64_t list_samples;  // slot lists: 0, 1 (shared by the batch) or B
-  int64_t batch_step;    // samples per round, so that the float workspace of global keys stays small
+  ColumnsPlan columns;  // CLEAR_LOCAL and CLEAR_MIXED with tiles
+  DensePlan dense;      // all forms but CLEAR_LOCAL with tiles
+  int64_t list_samples; // slot lists: 0, 1 (shared by the batch) or B
+  int64_t batch_step;   // samples per round, so that the float workspace of global keys stays small
   WorkspaceLayout workspace;
 };
 
@@ -30,4 +30,4 @@ Plan make_plan(const ClearProblem &problem, bool backward, const ClearDevice &de
 int64_t columns_bytes(const ClearProblem &problem, bool backward, int warps);
 int64_t dense_bytes(const ClearProblem &problem, bool backward, int warps, int stages);
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

@@ -127,7 +127,7 @@ __device__ __forceinline__ void multiply_add<__nv_bfloat16>(float (&c)[4], const
 #endif
 }
 
-}  // namespace clear_cuda
+} // namespace clear_cuda
 #endif
 
 namespace clear_cuda {
@@ -135,4 +135,4 @@ namespace clear_cuda {
 __device__ __forceinline__ float exponential(float x) { return power_of_two(x * 1.4426950408889634f); }
 __device__ __forceinline__ double exponential(double x) { return exp(x); }
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

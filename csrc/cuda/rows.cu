@@ -18,4 +18,4 @@ template <typename A> cudaError_t run_rows(RowsArguments args, bool backward, cu
 template cudaError_t run_rows<float>(RowsArguments, bool, cudaStream_t);
 template cudaError_t run_rows<double>(RowsArguments, bool, cudaStream_t);
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

@@ -16,8 +16,8 @@ constexpr uint32_t kAllLanes = 0xffffffffu;
 struct RowsArguments {
   ClearProblem problem;
   SlotList list;
-  int64_t class_blocks;  // the first B * H * L blocks serve a class token each, the others kRowWarps beats
-  void *delta;           // [B, H, N]: rowsum(dout * out), backward only
+  int64_t class_blocks; // the first B * H * L blocks serve a class token each, the others kRowWarps beats
+  void *delta;          // [B, H, N]: rowsum(dout * out), backward only
 };
 
 template <typename A> __device__ __forceinline__ A warp_sum(A x) {
@@ -163,4 +163,4 @@ template <typename A> __device__ bool gather_warps(LaneRow<A> &mine, const Row<A
   return row.warp == 0;
 }
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

@@ -55,4 +55,4 @@ __global__ void __launch_bounds__(kRowThreads) rows_backward_keys(const __grid_c
   row.write(CLEAR_DV, dv);
 }
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

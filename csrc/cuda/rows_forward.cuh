@@ -20,9 +20,8 @@ __global__ void __launch_bounds__(kRowThreads) rows_forward(const __grid_constan
   const A scale = static_cast<A>(row.p.scale);
   const LaneRow<A> q = row.read(CLEAR_Q, row.position);
   A max = -infinity<A>();
-  row.visit_partners(args.list, false, [&](int64_t key) {
-    max = larger(max, product(q.dot(row.read(CLEAR_K, key)), scale));
-  });
+  row.visit_partners(args.list, false,
+                     [&](int64_t key) { max = larger(max, product(q.dot(row.read(CLEAR_K, key)), scale)); });
   if (row.is_class) {
     // The first warp has seen the token itself, so the common maximum is finite.
     __shared__ A maxima[kRowWarps];
@@ -43,4 +42,4 @@ __global__ void __launch_bounds__(kRowThreads) rows_forward(const __grid_constan
   if (row.lane == 0) *lse = max + logarithm(sum.x[0]);
 }
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

@@ -11,7 +11,7 @@ struct ScalarTile {
   using Weight = float;
   static constexpr int kPad = 4;
   static constexpr int kWeightPad = 4;
-  static constexpr int kScratchRows = kTileRows;  // multiply() passes the weights through shared memory
+  static constexpr int kScratchRows = kTileRows; // multiply() passes the weights through shared memory
 
   __device__ static float4 load4(const float *x) { return *reinterpret_cast<const float4 *>(x); }
   __device__ static float dot4(float4 a, float4 b, float sum) {
@@ -127,4 +127,4 @@ struct ScalarTile {
   }
 };
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

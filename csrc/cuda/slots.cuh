@@ -20,11 +20,11 @@ __device__ __forceinline__ bool may_meet(int query_code, int key_code) {
 }
 
 struct SlotList {
-  Slot *slots;      // [samples, N]
-  int32_t *counts;  // [samples] class tokens and global beats
-  int64_t stride;   // N, or 0 when the batch shares one list
+  Slot *slots;     // [samples, N]
+  int32_t *counts; // [samples] class tokens and global beats
+  int64_t stride;  // N, or 0 when the batch shares one list
   __device__ const Slot *of(int64_t batch) const { return slots + batch * stride; }
   __device__ int count(int64_t batch) const { return counts[stride == 0 ? 0 : batch]; }
 };
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

@@ -5,10 +5,11 @@
 
 namespace clear_cuda {
 
-// The shared tile of a head: rows of `ld` elements, of which `dim` come from memory and the rest up to `padded` is zero.
+// The shared tile of a head: rows of `ld` elements, of which `dim` come from memory and the rest up to `padded` is
+// zero.
 struct TileShape {
   int dim, padded, ld;
-  bool aligned;  // rows of all tensors start on 16-byte boundaries and hold whole 16-byte pieces
+  bool aligned; // rows of all tensors start on 16-byte boundaries and hold whole 16-byte pieces
 };
 
 template <typename Tile> __host__ __device__ inline TileShape tile_shape(int dim, bool aligned) {
@@ -66,4 +67,4 @@ __device__ __forceinline__ void store_rows(const T *tile, const TileShape &shape
   }
 }
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

@@ -1,6 +1,6 @@
-// Products of bfloat16 or float16 tiles in shared memory on the tensor cores, summed in float. A tile is 16 rows of `ld`
-// elements; `dim` is the number of its columns, padded with zeros to a multiple of 16. Results come in pieces of 16
-// columns, of which the first `pieces` are computed.
+// Products of bfloat16 or float16 tiles in shared memory on the tensor cores, summed in float. A tile is 16 rows of
+// `ld` elements; `dim` is the number of its columns, padded with zeros to a multiple of 16. Results come in pieces of
+// 16 columns, of which the first `pieces` are computed.
 #pragma once
 
 #include "fragment.cuh"
@@ -10,10 +10,10 @@ namespace clear_cuda {
 
 template <typename T> struct TensorTile {
   using Element = T;
-  using Weight = T;               // how probabilities are kept in shared memory
-  static constexpr int kPad = 8;  // 16 bytes: rows start at odd multiples of 16, so ldmatrix meets no bank conflict
+  using Weight = T;              // how probabilities are kept in shared memory
+  static constexpr int kPad = 8; // 16 bytes: rows start at odd multiples of 16, so ldmatrix meets no bank conflict
   static constexpr int kWeightPad = 8;
-  static constexpr int kScratchRows = 0;  // multiply() needs no shared memory
+  static constexpr int kScratchRows = 0; // multiply() needs no shared memory
 
   __device__ static const T *place(const T *tile, int ld) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
@@ -55,7 +55,8 @@ template <typename T> struct TensorTile {
     diagonal(x, s[0]);
   }
 
-  // For row tile r of a column of tiles: s[n] = a_r b_n^T, own = paired(a_r, class_b_r), foreign = paired(class_a_r, b_r).
+  // For row tile r of a column of tiles: s[n] = a_r b_n^T, own = paired(a_r, class_b_r), foreign = paired(class_a_r,
+  // b_r).
   template <int kTiles>
   __device__ static void column_scores(float (&s)[kTiles][2][4], float (&own)[2], float (&foreign)[2], const T *a,
                                        const T *b, const T *class_a, const T *class_b, int r, int ld, int dim) {
@@ -164,4 +165,4 @@ template <typename T> struct TensorTile {
   }
 };
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

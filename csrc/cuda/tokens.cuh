@@ -39,7 +39,8 @@ __device__ __forceinline__ bool beat_visible(const ClearProblem &p, int64_t batc
   return p.form != CLEAR_LOCAL && (p.form != CLEAR_MIXED || mask_at(p.visible, batch, beat));
 }
 
-// A lead id outside 0 .. L - 1 (nobody can check it on the host without waiting) becomes kNoLead: no class token's lead.
+// A lead id outside 0 .. L - 1 (nobody can check it on the host without waiting) becomes kNoLead: no class token's
+// lead.
 constexpr int kNoLead = 255;
 __device__ __forceinline__ int beat_lead(const ClearProblem &p, int64_t batch, int64_t beat) {
   if (!is_packed(p)) return static_cast<int>(beat / p.beats);
@@ -59,4 +60,4 @@ struct BlockPlace {
   }
 };
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

@@ -104,6 +104,19 @@ def test_a_pause_and_an_early_beat() -> None:
     _agree(detect_beats(made.twelve_leads(500.0, times, 8.5), 500.0, STANDARD_LEADS), times, 500.0, 0.012)
 
 
+def test_wide_ventricular_beats_and_their_t_waves() -> None:
+    """Bigeminy: every second beat is early, tall, three times as wide, and has a T wave that is steep as well."""
+    narrow = np.arange(0.5, 18.0, 1.6)
+    wide = narrow + 0.5
+    signal = made.twelve_leads(500.0, narrow, 18.5)
+    t = np.arange(len(signal)) / 500.0
+    for r in wide:
+        shape = np.exp(-0.5 * ((t - r) / 0.032) ** 2) - 0.55 * np.exp(-0.5 * ((t - r - 0.36) / 0.024) ** 2)
+        signal += np.outer(1.4 * shape, np.abs(signal[:400]).max(axis=0))
+    times = np.sort(np.concatenate((narrow, wide)))
+    _agree(detect_beats(signal, 500.0, STANDARD_LEADS), times, 500.0, 0.02)
+
+
 def test_polarity_and_gaps_do_not_matter() -> None:
     times = made.r_times(10.0, 72.0)
     signal = -made.twelve_leads(500.0, times, 10.0)

@@ -92,7 +92,7 @@ def test_demo_runs_and_is_kept(micro_demo, monkeypatch):
     monkeypatch.setattr("clear_hug.demo.DemoConfig", lambda: MICRO)
     text = call("demo", "--out", micro_demo.out, "--device", "cpu")
     assert text.count(" kept") == 12
-    assert "test macro AUROC" in text
+    assert "Macro AUROC on the test records" in text
     assert (micro_demo.out / "report.html").is_file()
 
 

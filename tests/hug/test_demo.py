@@ -17,8 +17,8 @@ from clear_hug.training.metrics import Interval
 PROBES = [
     f"probe-{head}-{origin}-{percent}"
     for percent in (100, 10)
-    for origin in ("pre-trained", "untrained")
     for head in ("hug", "linear")
+    for origin in ("pre-trained", "untrained")
 ]
 STEPS = ["simulate", "prepare", "pretrain", *PROBES, "predict"]
 HUG = Probed("hug", "pre-trained")

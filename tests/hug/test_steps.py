@@ -63,6 +63,18 @@ def test_an_interrupted_step_finds_its_files_unless_settings_changed(tmp_path):
     assert (tmp_path / "whole").exists()
 
 
+def test_the_time_of_interrupted_tries_counts(tmp_path, monkeypatch):
+    clock = iter([0.0, 5.0, 100.0, 102.0])
+    monkeypatch.setattr("clear_hug.steps.time.perf_counter", lambda: next(clock))
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        StepRunner(tmp_path).run("step", {}, [], interrupted)
+    assert StepRunner(tmp_path).run("step", {}, [], lambda: None).seconds == 7.0
+
+
 def test_foreign_folders_are_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("precious")
     with pytest.raises(ValueError, match="not empty and not from an earlier run"):

@@ -18,10 +18,10 @@ def test_a_beat_reaches_half_way_to_its_neighbours() -> None:
     first, second, third, empty = grid.tokens[0]
     np.testing.assert_array_equal(first[:35], np.arange(0, 35) + 1)  # 35 = (20 + 50) // 2 is the next beat's
     np.testing.assert_array_equal(first[35:], 0)
-    np.testing.assert_array_equal(second[5:25], np.arange(35, 55) + 1)
+    np.testing.assert_array_equal(second[5:26], np.arange(35, 56) + 1)
     assert not second[:5].any()
-    assert not second[25:].any()
-    np.testing.assert_array_equal(third[14:], np.arange(55, 81) + 1)  # to the end of the token
+    assert not second[26:].any()
+    np.testing.assert_array_equal(third[15:], np.arange(56, 81) + 1)  # to the end of the token
     assert not empty.any()
     assert [token[20] for token in (first, second, third)] == [21, 51, 62]  # R at sample S // 2
     np.testing.assert_array_equal(grid.valid, [[True, True, True, False]])

@@ -84,7 +84,7 @@ def test_import_is_light_and_the_module_prints_backends_and_build() -> None:
         "assert not new, new\n"
         "runpy.run_module('clear_kernels', run_name='__main__')"
     )
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     for name, reason in clear_kernels.backends().items():
         assert name in done.stdout

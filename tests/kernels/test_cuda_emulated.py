@@ -66,7 +66,9 @@ def test_packed_outputs_and_gradients(case: Case, gpu: Device) -> None:
 @pytest.mark.parametrize("dim", [32, 64, 96, 128])
 @pytest.mark.parametrize("visible", [None, True, "batch"])
 def test_shapes_of_the_paper(dim: int, visible: str | bool | None, dtype: torch.dtype) -> None:
-    check(Case("grid", 12, 15, batch=1, heads=2, dim=dim, dtype=dtype, visible=visible, valid="batch"), EmulatedVariant())
+    check(
+        Case("grid", 12, 15, batch=1, heads=2, dim=dim, dtype=dtype, visible=visible, valid="batch"), EmulatedVariant()
+    )
 
 
 @pytest.mark.parametrize("dtype", TILED)
@@ -169,9 +171,7 @@ def test_samples_and_heads_do_not_mix(dtype: torch.dtype) -> None:
     tensors, options = case.tensors(), case.options()
     together = run(EmulatedVariant(), "grid", tensors, options)
     alone = options | {name: options[name][1] for name in ("visible", "valid")}
-    assert_identical(
-        run(EmulatedVariant(), "grid", [x[1:, 1:] for x in tensors], alone), [x[1:, 1:] for x in together]
-    )
+    assert_identical(run(EmulatedVariant(), "grid", [x[1:, 1:] for x in tensors], alone), [x[1:, 1:] for x in together])
 
 
 def test_memory_of_the_results_is_token_major() -> None:
@@ -197,5 +197,6 @@ def test_addresses_beyond_32_bits() -> None:
         view.copy_(source)
         placed.append(view)
     assert_identical(
-        run(EmulatedVariant(), "grid", (*placed, dout), options), run(EmulatedVariant(), "grid", (q, k, v, dout), options)
+        run(EmulatedVariant(), "grid", (*placed, dout), options),
+        run(EmulatedVariant(), "grid", (q, k, v, dout), options),
     )

@@ -19,7 +19,12 @@
 #define blockIdx (::emulation::block_index())
 
 using cudaStream_t = void *;
-enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorInvalidConfiguration = 9, cudaErrorUnknown = 999 };
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
+  cudaErrorInvalidConfiguration = 9,
+  cudaErrorUnknown = 999
+};
 enum cudaDeviceAttr {
   cudaDevAttrMultiProcessorCount,
   cudaDevAttrMaxSharedMemoryPerBlockOptin,
@@ -50,7 +55,7 @@ inline std::map<const void *, size_t> &granted_shared_memory() {
   static std::map<const void *, size_t> granted;
   return granted;
 }
-}  // namespace emulation
+} // namespace emulation
 
 inline cudaError_t cudaGetDevice(int *index) { return *index = 0, cudaSuccess; }
 inline cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int) {

@@ -11,7 +11,11 @@ inline unsigned char *dynamic_shared() { return emulation::dynamic_shared(); }
 inline float power_of_two(float x) { return std::exp2(x); }
 
 // Copies arrive only when they are awaited, so that a missing wait shows.
-inline void copy16(void *shared, const void *global) { emulation::self().open_copies.push_back({shared, global}); }
+inline void copy16(void *shared, const void *global) {
+  emulation::require_aligned(shared, 16);
+  emulation::require_aligned(global, 16);
+  emulation::self().open_copies.push_back({shared, global});
+}
 inline void copy_commit() {
   emulation::Thread &thread = emulation::self();
   thread.copy_groups.push_back(thread.open_copies);
@@ -28,6 +32,7 @@ template <int kPending> void copy_wait() {
 inline int lane_index() { return static_cast<int>(emulation::self().index.x % 32); }
 
 template <bool kTransposed> void emulated_load_matrices(uint32_t (&x)[4], const void *row, int line) {
+  emulation::require_aligned(row, 16);
   const emulation::Site site{"load_matrices", line};
   const int lane = lane_index(), r = lane / 4, c = lane % 4;
   struct Result {
@@ -71,8 +76,8 @@ void multiply_add(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b
   const int lane = lane_index(), r = lane / 4, t = lane % 4;
   const emulation::Site site{"multiply_add", line};
   const Sums sums = emulation::warp_collective(site, mine, [&](auto lane_of) {
-    // Elements (i, k) and (i, k + 1) of a, k even, are in lane 4 (i % 8) + k % 8 / 2; (k, j) and (k + 1, j) of b in lane
-    // 4 j + k % 8 / 2.
+    // Elements (i, k) and (i, k + 1) of a, k even, are in lane 4 (i % 8) + k % 8 / 2; (k, j) and (k + 1, j) of b in
+    // lane 4 j + k % 8 / 2.
     Sums added = {{c[0], c[1], c[2], c[3]}};
     for (int k = 0; k < 16; k += 2) {
       const Operands left = lane_of(4 * r + k % 8 / 2);
@@ -92,4 +97,4 @@ void multiply_add(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b
   std::memcpy(c, sums.c, sizeof sums.c);
 }
 
-}  // namespace clear_cuda
+} // namespace clear_cuda

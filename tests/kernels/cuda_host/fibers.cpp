@@ -72,7 +72,7 @@ struct Scheduler {
 #else
   ucontext_t context;
 #endif
-  const void *main_stack = nullptr;  // for the address sanitizer
+  const void *main_stack = nullptr; // for the address sanitizer
   size_t main_stack_bytes = 0;
 };
 
@@ -127,7 +127,7 @@ void prepare(Fiber &fiber, unsigned index) {
   fiber.state = State::kReady;
 #if defined(__x86_64__)
   auto top = reinterpret_cast<uintptr_t>(fiber.stack.get() + kStackBytes) & ~uintptr_t{63};
-  auto *frame = reinterpret_cast<void **>(top) - 8;  // six registers, the entry, and the slot of a return address
+  auto *frame = reinterpret_cast<void **>(top) - 8; // six registers, the entry, and the slot of a return address
   std::fill(frame, frame + 8, nullptr);
   frame[6] = reinterpret_cast<void *>(&fiber_main);
   fiber.context = frame;
@@ -140,7 +140,9 @@ void prepare(Fiber &fiber, unsigned index) {
 #endif
 }
 
-bool same_site(const Site &a, const Site &b) { return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0); }
+bool same_site(const Site &a, const Site &b) {
+  return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
+}
 
 // Lets the fibers [first, last) go on if all of them wait at one barrier of this kind.
 bool release(size_t first, size_t last, State kind) {
@@ -208,7 +210,7 @@ void wait_at(State kind, Site site) {
   leave_fiber();
 }
 
-}  // namespace
+} // namespace
 
 Device &device() {
   static Device instance;
@@ -221,6 +223,11 @@ unsigned char *dynamic_shared() { return shared_memory; }
 void block_barrier(Site site) { wait_at(State::kAtBlockBarrier, site); }
 void warp_barrier(Site site) { wait_at(State::kAtWarpBarrier, site); }
 const char *error() { return scheduler.error.c_str(); }
+
+void require_aligned(const void *address, size_t alignment) {
+  if (reinterpret_cast<uintptr_t>(address) % alignment == 0 || !scheduler.error.empty()) return;
+  scheduler.error = "an address is not a multiple of " + std::to_string(alignment);
+}
 
 const unsigned char *published_by(int lane, int turn) {
   const unsigned warp = self().index.x & ~31u;
@@ -241,9 +248,9 @@ bool run_grid(unsigned blocks, unsigned threads, size_t shared_bytes, const std:
   bool fine = true;
   arrange(scheduler.blocks, blocks);
   for (unsigned block : scheduler.blocks) {
-    std::memset(shared_memory, 0xff, shared_bytes);  // NaN in every floating type
+    std::memset(shared_memory, 0xff, shared_bytes); // NaN in every floating type
     scheduler.block.x = block;
-    fine = run_block(threads);
+    fine = run_block(threads) && scheduler.error.empty();
     if (!fine) break;
   }
 #if defined(__SANITIZE_ADDRESS__)
@@ -252,4 +259,4 @@ bool run_grid(unsigned blocks, unsigned threads, size_t shared_bytes, const std:
   return fine;
 }
 
-}  // namespace emulation
+} // namespace emulation

@@ -34,7 +34,7 @@ struct Thread {
   Index3 index;
   alignas(8) unsigned char published[2][kPublishedBytes];
   int turn = 0;
-  std::vector<std::vector<AsyncCopy>> copy_groups;  // committed and not yet awaited, oldest first
+  std::vector<std::vector<AsyncCopy>> copy_groups; // committed and not yet awaited, oldest first
   std::vector<AsyncCopy> open_copies;
 };
 
@@ -43,7 +43,7 @@ struct Device {
   int multiprocessors = 4;
   int shared_per_block = 227 * 1024;
   int shared_per_multiprocessor = 228 * 1024;
-  int order = 0;  // 0: ascending, 1: descending, 2: shuffled anew each time
+  int order = 0; // 0: ascending, 1: descending, 2: shuffled anew each time
 };
 Device &device();
 
@@ -53,9 +53,12 @@ unsigned char *dynamic_shared();
 
 void block_barrier(Site site);
 void warp_barrier(Site site);
-const unsigned char *published_by(int lane, int turn);  // by a lane of this warp
+const unsigned char *published_by(int lane, int turn); // by a lane of this warp
 
-// Runs `body` once per thread. False, with a message in error(), if a barrier diverged.
+// What the hardware demands of an address; a violation makes the launch fail.
+void require_aligned(const void *address, size_t alignment);
+
+// Runs `body` once per thread. False, with a message in error(), if a thread did what it may not.
 bool run_grid(unsigned blocks, unsigned threads, size_t shared_bytes, const std::function<void()> &body);
 const char *error();
 
@@ -74,4 +77,4 @@ template <typename T, typename Read> auto warp_collective(Site site, const T &mi
   });
 }
 
-}  // namespace emulation
+} // namespace emulation

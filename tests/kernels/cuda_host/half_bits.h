@@ -27,8 +27,8 @@ inline float bfloat16_value(uint16_t bits) { return float_of(static_cast<uint32_
 inline uint16_t half_bits(float x) {
   const uint32_t bits = bits_of(x), sign = (bits >> 16) & 0x8000u, magnitude = bits & 0x7fffffffu;
   if (magnitude > 0x7f800000u) return 0x7fff;
-  if (magnitude >= 0x477ff000u) return static_cast<uint16_t>(sign | 0x7c00u);  // rounds to 65536 or more
-  if (magnitude < 0x38800000u) {  // subnormal: adding 0.5 makes the float unit round at 2^-24
+  if (magnitude >= 0x477ff000u) return static_cast<uint16_t>(sign | 0x7c00u); // rounds to 65536 or more
+  if (magnitude < 0x38800000u) { // subnormal: adding 0.5 makes the float unit round at 2^-24
     const float shifted = float_of(magnitude) + 0.5f;
     return static_cast<uint16_t>(sign | (bits_of(shifted) - bits_of(0.5f)));
   }
@@ -45,4 +45,4 @@ inline float half_value(uint16_t bits) {
   return float_of(sign | ((magnitude << 13) + 0x38000000u));
 }
 
-}  // namespace emulation
+} // namespace emulation

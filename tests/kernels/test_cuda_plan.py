@@ -1,0 +1,92 @@
+"""How calls are laid out on GPUs that need not be here: which kernels, how much shared memory, bounded workspace."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from cuda_emulation import HOPPER, KIB, EmulatedExtension, load_library
+
+from clear_kernels.backends import cuda
+
+# Multiprocessors, shared memory per block and per multiprocessor (CUDA programming guide, compute capabilities).
+GPUS = {
+    "sm_75": (40, 64 * KIB, 64 * KIB),
+    "sm_80": (108, 163 * KIB, 164 * KIB),
+    "sm_86": (84, 99 * KIB, 100 * KIB),
+    "sm_90": (132, 227 * KIB, 228 * KIB),
+    "sm_100": (148, 227 * KIB, 228 * KIB),
+    "sm_120": (170, 99 * KIB, 100 * KIB),
+}
+LOCAL, MIXED, ALL_VISIBLE, PACKED = range(4)
+TUNED = (32, 64, 96, 128)
+each_gpu = pytest.mark.parametrize("gpu", GPUS)
+
+
+def plan(
+    gpu: str,
+    form: int,
+    *,
+    backward: bool,
+    dim: int = 64,
+    dtype: torch.dtype = torch.bfloat16,
+    leads: int = 12,
+    **sizes: int,
+) -> dict[str, int]:
+    batch, heads, beats = sizes.get("batch", 256), sizes.get("heads", 8), sizes.get("beats", 15)
+    absent = (0, 0, 0, 0)
+    problem = cuda.Problem(
+        dtype=cuda._DTYPE_CODES[dtype],
+        form=form,
+        leads=leads,
+        dim=dim,
+        batch=batch,
+        heads=heads,
+        beats=beats,
+        rows=(absent,) * 8,
+        lse=0,
+        visible=(0, 0),
+        valid=(0, 0),
+        lead=(0, 0),
+        seed=0,
+        drop_below=0,
+        keep_scale=1.0,
+        scale=dim**-0.5,
+    )
+    return dict(EmulatedExtension(load_library(), HOPPER).plan(problem, backward, GPUS[gpu]))
+
+
+@each_gpu
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("form", [LOCAL, MIXED, ALL_VISIBLE, PACKED])
+@pytest.mark.parametrize("dim", TUNED)
+def test_tuned_shapes_go_by_tiles_and_fit(gpu: str, form: int, dim: int, backward: bool) -> None:
+    for dtype in (torch.bfloat16, torch.float16):
+        made = plan(gpu, form, dim=dim, dtype=dtype, backward=backward)
+        assert not made["row_by_row"]
+        assert max(made["column_shared"], made["dense_shared"]) <= GPUS[gpu][1]
+        # Enough warps find shared memory at a time to hide the latency of the loads.
+        for warps, shared in (("column_warps", "column_shared"), ("dense_warps", "dense_shared")):
+            if made[warps]:
+                resident = GPUS[gpu][2] // (made[shared] + KIB) * made[warps]
+                assert resident >= (3 if gpu in ("sm_75", "sm_86", "sm_120") else 8), (made, resident)
+
+
+@each_gpu
+def test_float64_and_what_does_not_fit_go_row_by_row(gpu: str) -> None:
+    assert plan(gpu, LOCAL, dtype=torch.float64, backward=True)["row_by_row"]
+    assert plan(gpu, LOCAL, leads=64, dim=256, backward=True)["row_by_row"]
+
+
+def test_long_recordings_fill_the_gpu() -> None:
+    holter = {"batch": 1, "heads": 8, "beats": 100_000}
+    for backward in (False, True):
+        made = plan("sm_90", LOCAL, backward=backward, **holter)
+        assert 8 * made["chunks"] >= 8 * 132
+        assert made["workspace"] < 64 << 20
+    assert plan("sm_90", LOCAL, backward=False)["chunks"] == 1
+    assert plan("sm_90", LOCAL, backward=False)["workspace"] == 0
+
+
+def test_the_largest_lists_and_tokens_are_counted_in_64_bits() -> None:
+    made = plan("sm_90", ALL_VISIBLE, backward=True, batch=1024, heads=32, beats=1000)
+    assert made["workspace"] >= 1024 * 32 * 12 * 1001 * 4
