@@ -7,10 +7,15 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
+# Asked once, here: torch.compile of the oldest supported release cannot trace the question.
+_DEVICES = tuple(
+    name for name in ("cpu", "cuda", "xpu", "mps", "hpu", "xla", "mtia") if torch.amp.is_autocast_available(name)
+)
+
 
 def autocast_dtype(device_type: str) -> torch.dtype | None:
     """The dtype autocast asks for on ``device_type``, or None where it is off or unknown to that device."""
-    if not torch.amp.is_autocast_available(device_type) or not torch.is_autocast_enabled(device_type):
+    if device_type not in _DEVICES or not torch.is_autocast_enabled(device_type):
         return None
     return torch.get_autocast_dtype(device_type)
 

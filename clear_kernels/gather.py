@@ -21,19 +21,11 @@ from clear_kernels.philox import batch_heads, keep_mask
 
 
 class _Dropout(NamedTuple):
-    """Dropout of attention weights by sequence positions."""
+    """What decides on the dropout of attention weights."""
 
     seed: Tensor | None  # int64 [1]
     row: Tensor  # int64 [B, H, 1, 1], batch * H + head
     dropout_p: float
-
-    def __call__(self, weights: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        """Return ``weights`` after dropout; the positions ``query`` and ``key`` broadcast with them."""
-        if self.seed is None:
-            return weights
-        row = self.row.unflatten(-1, (1,) * (weights.dim() - 3))  # [B, H, 1, ..., 1]
-        keep = keep_mask(self.seed, batch_head=row, query=query, key=key, dropout_p=self.dropout_p)
-        return weights * keep / (1.0 - self.dropout_p)
 
 
 def beat_attention(call: GridCall) -> Tensor:
@@ -83,7 +75,7 @@ def _class_rows(q: Tensor, k: Tensor, v: Tensor, call: GridCall, dropout: _Dropo
     weights = (torch.cat([to_itself, to_beats], -1) * call.scale).softmax(-1)  # [B, H, L, 1 + T]
     own = torch.arange(L, device=q.device)[:, None]  # [L, 1]
     beats = L + torch.arange(L * T, device=q.device).view(L, T)  # [L, T]
-    weights = dropout(weights, own, torch.cat([own, beats], -1))
+    weights = _drop(dropout, weights, own, torch.cat([own, beats], -1))
     return weights[..., :1] * v_own + (weights[..., None, 1:] @ v_beats).squeeze(-2)
 
 
@@ -100,7 +92,7 @@ def _local_rows(q: Tensor, k: Tensor, v: Tensor, call: GridCall, dropout: _Dropo
     weights = (torch.cat([to_class, to_column], -1) * call.scale).softmax(-1)  # [B, H, T, L, 1 + L]
     beats = L + torch.arange(L * T, device=q.device).view(L, T).transpose(0, 1)  # [T, L]
     own = torch.arange(L, device=q.device)[:, None].expand(T, L, 1)  # [T, L, 1]
-    weights = dropout(weights, beats[..., None], torch.cat([own, beats[:, None].expand(T, L, L)], -1))
+    weights = _drop(dropout, weights, beats[..., None], torch.cat([own, beats[:, None].expand(T, L, L)], -1))
     out = weights[..., :1] * v_class + weights[..., 1:] @ v  # [B, H, T, L, D]
     return out.transpose(2, 3).flatten(2, 3)
 
@@ -156,7 +148,16 @@ def _attend(
 ) -> Tensor:
     """Masked softmax attention of q [B, H, Q, D] over k, v [B, H, K, D]; every row is allowed some key."""
     scores = (q @ k.transpose(-1, -2) * scale).masked_fill(~allowed, -torch.inf)  # [B, H, Q, K]
-    return dropout(scores.softmax(-1), query, key) @ v
+    return _drop(dropout, scores.softmax(-1), query, key) @ v
+
+
+def _drop(dropout: _Dropout, weights: Tensor, query: Tensor, key: Tensor) -> Tensor:
+    """``weights`` [B, H, ..., Q, K] after dropout; the sequence positions ``query`` and ``key`` broadcast with them."""
+    if dropout.seed is None:
+        return weights
+    row = dropout.row.unflatten(-1, (1,) * (weights.dim() - 3))  # [B, H, 1, ..., 1]
+    keep = keep_mask(dropout.seed, batch_head=row, query=query, key=key, dropout_p=dropout.dropout_p)
+    return weights * keep / (1.0 - dropout.dropout_p)
 
 
 def _working(x: Tensor, real: Tensor | None, leads: int) -> Tensor:

@@ -52,7 +52,7 @@ def forward(
         *launch.strides(q), *launch.strides(k), *launch.strides(v), *launch.strides(out),
         launch.batch_stride(visible, 2), launch.batch_stride(valid, 2),
         heads, beats, batch * heads, each, parts, **vars(common),
-        L=leads, C=tile.columns, R=tile.rows, SAME=_same_strides(q, k, v),
+        L=leads, C=tile.columns, R=tile.rows, MULTIPLE=each > 1, SAME=_same_strides(q, k, v),
         PRESCALE=not launch.is_ordinary(common.scale), FAST=launch.approximates(q.dtype),
         STAGES=tile.stages, num_warps=tile.warps,
     )  # fmt: skip
@@ -106,7 +106,7 @@ def backward(
         *launch.strides(dout), *launch.strides(q), *launch.strides(k), *launch.strides(v), *launch.strides(dq),
         launch.batch_stride(visible, 2), launch.batch_stride(valid, 2),
         heads, beats, batch * heads, each, parts, **vars(common) | {"D0": whole_head(head_dim), "D1": 0},
-        L=leads, C=tile.columns, R=tile.rows, SAME=_same_strides(q, k, v),
+        L=leads, C=tile.columns, R=tile.rows, MULTIPLE=each > 1, SAME=_same_strides(q, k, v),
         STAGES=tile.stages, num_warps=tile.warps,
     )  # fmt: skip
     if parts > 1:

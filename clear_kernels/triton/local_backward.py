@@ -76,7 +76,7 @@ def local_backward(
     scale, threshold, keep_scale,
     L: tl.constexpr, C: tl.constexpr, R: tl.constexpr,
     D: tl.constexpr, D0: tl.constexpr, D1: tl.constexpr,
-    SAME: tl.constexpr, PRECISION: tl.constexpr, STAGES: tl.constexpr,
+    MULTIPLE: tl.constexpr, SAME: tl.constexpr, PRECISION: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
     """One program: ``heads`` whole heads in turn, or one split of one head when there is a workspace."""
     if SAME:  # equal strides let the row offsets be computed once
@@ -151,7 +151,8 @@ def local_backward(
         bits_low = (low | tl.where(itself, bit_at(row, 0), 0)) & live_low  # [R]
         bits_high = (high | tl.where(itself, bit_at(row, 1), 0)) & live_high  # [R]
         may = entry_mask(bits_low, bits_high, R)  # [R, R]
-        carried = (row < tl.where(t > start, L, 0))[:, None]  # [R, 1] class rows after the first tile
+        # A factor, as a select of accumulators by rows upsets Triton 3.2. Class rows go on after their first tile.
+        carried = tl.where(row < tl.where(t > start, L, 0), 1.0, 0.0)[:, None]  # [R, 1]
 
         s = dot_rows(q0, q1, k0, k1, D1, PRECISION)  # [R, R]
         p = tl.where(may, tl.exp2(s * (scale * LOG2E) - log[:, None]), 0.0)  # [R, R]
@@ -159,18 +160,15 @@ def local_backward(
         if seed is not None:
             kept = survivors(seed, b * H + h, token[:, None], token[None, :], threshold)  # [R, R]
             w = tl.where(kept, p * keep_scale, 0.0)
-        dv0, dv1 = tl.where(carried, dv0, 0.0), tl.where(carried, dv1, 0.0)
-        dv0, dv1 = add_product(tl.trans(w.to(q0.dtype)), g0, g1, dv0, dv1, D1, PRECISION)  # [R, D]
+        dv0, dv1 = add_product(tl.trans(w.to(q0.dtype)), g0, g1, dv0 * carried, dv1 * carried, D1, PRECISION)  # [R, D]
         dp = dot_rows(g0, g1, v0, v1, D1, PRECISION)  # [R, R]
         if seed is not None:
             dp = tl.where(kept, dp * keep_scale, 0.0)
         # A beat's keys are all here, so that rowsum(dout * out) = rowsum(p * dp) and its output need not be read.
         row_delta = tl.where(is_class, class_delta, tl.sum(p * dp, 1)) * scale  # [R]
         ds = (p * (dp * scale - row_delta[:, None])).to(q0.dtype)  # [R, R]
-        dk0, dk1 = tl.where(carried, dk0, 0.0), tl.where(carried, dk1, 0.0)
-        dk0, dk1 = add_product(tl.trans(ds), q0, q1, dk0, dk1, D1, PRECISION)  # [R, D]
-        dq0, dq1 = tl.where(carried, dq0, 0.0), tl.where(carried, dq1, 0.0)
-        dq0, dq1 = add_product(ds, k0, k1, dq0, dq1, D1, PRECISION)  # [R, D]
+        dk0, dk1 = add_product(tl.trans(ds), q0, q1, dk0 * carried, dk1 * carried, D1, PRECISION)  # [R, D]
+        dq0, dq1 = add_product(ds, k0, k1, dq0 * carried, dq1 * carried, D1, PRECISION)  # [R, D]
 
         last = t + C >= stop
         closing = row < tl.where(last, L, 0)  # [R] class rows in the last tile
@@ -207,3 +205,7 @@ def local_backward(
             delta += tl.where(last, L, 0)
             h = tl.where(wrap, 0, h + tl.where(last, 1, 0))
             b += tl.where(wrap, 1, 0)
+        if MULTIPLE:  # a NaN must not survive into the next head, and a factor of 0 would let it
+            dq0, dq1 = tl.where(last, 0.0, dq0), tl.where(last, 0.0, dq1)
+            dk0, dk1 = tl.where(last, 0.0, dk0), tl.where(last, 0.0, dk1)
+            dv0, dv1 = tl.where(last, 0.0, dv0), tl.where(last, 0.0, dv1)

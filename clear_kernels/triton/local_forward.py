@@ -43,7 +43,8 @@ def local_forward(
     scale, threshold, keep_scale,
     L: tl.constexpr, C: tl.constexpr, R: tl.constexpr,
     D: tl.constexpr, D0: tl.constexpr, D1: tl.constexpr,
-    SAME: tl.constexpr, PRESCALE: tl.constexpr, FAST: tl.constexpr, PRECISION: tl.constexpr, STAGES: tl.constexpr,
+    MULTIPLE: tl.constexpr, SAME: tl.constexpr,
+    PRESCALE: tl.constexpr, FAST: tl.constexpr, PRECISION: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
     """One program: ``heads`` whole heads in turn, or one split of one head when there is a workspace."""
     if SAME:  # equal strides let the row offsets be computed once
@@ -157,3 +158,6 @@ def local_forward(
             lse += tl.where(last, N, 0)
             h = tl.where(wrap, 0, h + tl.where(last, 1, 0))
             b += tl.where(wrap, 1, 0)
+        if MULTIPLE:  # a NaN must not survive into the next head, and a factor of 0 would let it
+            acc0, acc1 = tl.where(last, 0.0, acc0), tl.where(last, 0.0, acc1)
+            total = tl.where(last, 0.0, total)

@@ -10,6 +10,7 @@ from attention_cases import LAYOUTS, Case
 from interpreted import results
 
 from clear_kernels import attention_mask
+from clear_kernels.triton import launch_local
 from clear_kernels.triton.columns import attended_bits, bit_at, entry_mask, tile_roles
 
 FORMS = [
@@ -44,6 +45,20 @@ def test_memory_layouts_agree_bitwise_and_the_output_is_token_major(case: Case) 
         for ours, theirs in zip(results(other, options=options), expected, strict=True):
             assert torch.equal(ours, theirs)
             assert ours.transpose(1, 2).is_contiguous()
+
+
+def test_nan_does_not_reach_the_next_head_of_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    # One program takes all four heads, and the accumulators of the first are NaN.
+    monkeypatch.setattr(launch_local, "heads_per_program", lambda *_: 4)
+    case = Case("grid", 3, 2, batch=2, heads=2)
+    tensors = [x.clone() for x in case.tensors()]
+    expected = results(case, tensors)
+    for x in tensors:
+        x[0, 0] = torch.nan
+    for ours, theirs in zip(results(case, tensors), expected, strict=True):
+        assert ours[0, 0].isnan().all()
+        assert torch.equal(ours[0, 1], theirs[0, 1])
+        assert torch.equal(ours[1], theirs[1])
 
 
 def test_an_empty_batch_gives_an_empty_result() -> None:
