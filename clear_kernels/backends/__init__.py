@@ -21,8 +21,8 @@ NATIVE = {
 }
 NAMES = (*NATIVE, "gather", "reference")
 
-# Fastest first; "gather" runs everywhere and so ends the search. The GPU kernels, "triton" and "cuda", have not been run
-# on a GPU yet and are taken only when named.
+# Fastest first; "gather" runs everywhere and so ends the search. The GPU kernels, "triton" and "cuda", have not been
+# run on a GPU yet and are taken only when named.
 _PREFERENCE = {"cpu": ("cpu", "gather"), "cuda": ("gather",)}
 
 MAX_NATIVE_LEADS = 64
