@@ -16,13 +16,13 @@ from clear_hug.data.settings import PrepareSettings
 from clear_hug.data.source import Source
 from clear_hug.data.store import BeatStore
 from clear_hug.data.wfdb_folder import wfdb_source
+from clear_hug.files import write_json
 from clear_hug.plots import save_figure
 from clear_hug.predict import draw_prediction, predict_file
 from clear_hug.simulate.write import write_dataset
 from clear_hug.steps import Step, StepRunner
 from clear_hug.training.batches import TEST, TRAIN, split_rows
 from clear_hug.training.build import config_for
-from clear_hug.training.files import write_json
 from clear_hug.training.pretrain import CHECKPOINT, STATE, PretrainConfig, pretrain
 from clear_hug.training.probe import ProbeConfig
 from clear_hug.training.probe_run import (

@@ -13,6 +13,7 @@ import torch
 from matplotlib.figure import Figure
 
 from clear_hug.demo import HEADS, PREDICTION, RECORDS, RUN, Demo, Probed
+from clear_hug.files import read_json
 from clear_hug.models.normalise import to_millivolts
 from clear_hug.plots import auroc_bars, loss_curve, reconstruction, save_figure
 from clear_hug.predict import DISCLAIMER
@@ -21,7 +22,6 @@ from clear_hug.steps import Step
 from clear_hug.training.batches import VALIDATION, mask_generator, read_batch, split_rows
 from clear_hug.training.checkpoint import versions
 from clear_hug.training.device import resolve_device
-from clear_hug.training.files import read_json
 from clear_hug.training.log import read_log
 from clear_hug.training.metrics import Interval, bootstrap_difference
 from clear_hug.training.pretrain import CHECKPOINT, LOG

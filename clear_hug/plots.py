@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from clear_hug.training.files import replacing
+from clear_hug.files import replacing
 
 INK, QUIET, TRAIN, VALIDATION, GUESS, HIDDEN = "#15171c", "#5a6070", "#8fb1e8", "#1d5fd1", "#d9480f", "#eef1f6"
 PALETTE = {"pre-trained": "#1d5fd1", "untrained": "#9aa3b2"}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clear_hug.training.files import read_json, settings_hash, write_json
+from clear_hug.files import read_json, settings_hash, write_json
 
 FOLDER = "steps"
 

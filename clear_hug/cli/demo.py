@@ -46,7 +46,7 @@ def demo(
 
     from clear_hug.demo import Demo, DemoConfig
     from clear_hug.demo_report import gain, results, write_demo_report
-    from clear_hug.training.files import write_json
+    from clear_hug.files import write_json
 
     config = replace(DemoConfig(), seed=seed, device=device)
     if records is not None:

@@ -28,9 +28,9 @@ def predict(
     """
     from rich.table import Table
 
+    from clear_hug.files import write_json
     from clear_hug.plots import save_figure
     from clear_hug.predict import draw_prediction, predict_file
-    from clear_hug.training.files import write_json
 
     found = predict_file(record, checkpoint)
     table = Table(

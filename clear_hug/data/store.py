@@ -22,7 +22,7 @@ from clear_hug.data.store_format import (
     beat_arrays,
     label_arrays,
 )
-from clear_hug.training.files import file_hash
+from clear_hug.files import file_hash
 
 __all__ = ["BeatStore", "StoreError"]
 

@@ -30,7 +30,7 @@ from clear_hug.data.store_format import (
     beat_arrays,
     label_arrays,
 )
-from clear_hug.training.files import file_hash, read_json, replacing, write_json
+from clear_hug.files import file_hash, read_json, replacing, write_json
 
 __all__ = ["CHUNK_RECORDS", "BeatStoreWriter", "write_chunk"]
 

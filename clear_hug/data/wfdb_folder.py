@@ -11,7 +11,7 @@ import numpy as np
 
 from clear_hug.data.label_table import LabelTable, read_label_table
 from clear_hug.data.source import Source, SourceError, TaskLabels, seeded_split
-from clear_hug.training.files import file_hash
+from clear_hug.files import file_hash
 
 __all__ = ["TASK", "wfdb_source"]
 

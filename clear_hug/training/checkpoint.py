@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from clear_hug.training.files import replacing
+from clear_hug.files import replacing
 
 METADATA_KEY = "clear_hug"
 FORMAT_VERSION = 1

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from clear_hug.files import replacing
 from clear_hug.models.encoder import CLEAREncoder
 from clear_hug.training.batches import BeatData, batches, usable_rows
 from clear_hug.training.device import autocast
-from clear_hug.training.files import replacing
 from clear_hug.training.manifest import store_fingerprint
 
 Features = NDArray[np.float32]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from clear_hug.training.files import write_text
+from clear_hug.files import write_text
 
 
 def write_log(path: str | Path, entries: Iterable[Mapping[str, Any]]) -> Path:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from clear_hug.files import settings_hash
 from clear_hug.models.config import CLEARConfig
 from clear_hug.training.batches import BeatData
 from clear_hug.training.checkpoint import check_compatible
-from clear_hug.training.files import settings_hash
 
 PREPARATION = ("tokenizer", "fs", "beats", "beat_samples", "leads", "quality", "detector", "detector_settings")
 """Entries of a store's manifest that say how a record becomes beats; `predict` prepares new records by them."""

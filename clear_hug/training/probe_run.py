@@ -14,6 +14,7 @@ import numpy as np
 from clear_hug.class_names import class_names
 from clear_hug.data.fractions import take_fraction
 from clear_hug.data.store import BeatStore
+from clear_hug.files import file_hash, write_json, write_text
 from clear_hug.models.classifier import ECGClassifier
 from clear_hug.models.encoder import CLEAREncoder
 from clear_hug.models.factories import untrained
@@ -23,7 +24,6 @@ from clear_hug.training.build import config_for
 from clear_hug.training.checkpoint import check_compatible, versions
 from clear_hug.training.device import resolve_device
 from clear_hug.training.features import OnRecords, cached_features
-from clear_hug.training.files import file_hash, write_json, write_text
 from clear_hug.training.manifest import model_manifest, source_of
 from clear_hug.training.probe import ProbeConfig, ProbeData, ProbeResult, probe, without_training_positives
 from clear_hug.training.restore import load_encoder, save_classifier

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from clear_hug.cli import app
-from clear_hug.training.files import read_json
+from clear_hug.files import read_json
 from clear_hug.training.interrupt import InterruptedTrainingError
 
 COMMANDS = ["simulate", "prepare", "pretrain", "probe", "predict", "demo"]

@@ -11,7 +11,7 @@ from PIL import Image
 
 from clear_hug.demo import Demo, DemoConfig, Probed
 from clear_hug.demo_report import gain, results, verdict, write_demo_report
-from clear_hug.training.files import read_json
+from clear_hug.files import read_json
 from clear_hug.training.metrics import Interval
 
 PROBES = [
