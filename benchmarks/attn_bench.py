@@ -6,7 +6,7 @@
 
 Every contender is checked against float64 dense masked attention first, forward and backward; one that is wrong is not
 timed. The contenders take turns on inputs that rotate, so their ratios come from one run. Masks are made outside of the
-timed calls, which favours those that need one.
+timed calls, which favours those that need one. Freed memory is kept for the next call, for all of them (--memory).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 
 from attn.cases import DIRECTIONS, Direction, select
 from attn.contenders import contenders
-from attn.machine import survey
+from attn.machine import keep_freed_memory, survey
 from attn.measure import Result, measure
 from attn.plot import draw_scaling
 from attn.report import ratios, table, write_csv
@@ -39,6 +39,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--dtype", choices=DTYPES, help="instead of each case's own")
     parser.add_argument("--threads", type=int, help="CPU threads; PyTorch's choice by default")
+    parser.add_argument(
+        "--memory",
+        choices=("keep", "return"),
+        default="keep",
+        help="on a CPU under glibc: keep freed memory for the next call (default) or return it to the system",
+    )
     parser.add_argument("--budget", type=float, default=20, help="seconds of rounds for each table (default 20)")
     parser.add_argument("--quick", action="store_true", help="a second for each table, and nothing that compiles")
     parser.add_argument("--csv", type=Path, help="write all results to this file")
@@ -52,6 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     device = torch.device(options.device)
     if options.threads:
         torch.set_num_threads(options.threads)
+    kept = device.type == "cpu" and options.memory == "keep" and keep_freed_memory()
     dtype = DTYPES[options.dtype] if options.dtype else None
     scaling = select("scaling", device, dtype)
     cases = select(options.cases, device, dtype)
@@ -69,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
         raise SystemExit(f"--contenders: unknown {', '.join(sorted(unknown))}; choose from {', '.join(everyone)}")
 
     machine = survey(device)
-    print(machine.describe())
+    print(machine.describe() + ("; freed memory is kept" if kept else ""))
     print("\n".join(f"  {name:10}{everyone[name].about}" for name in names), "\n")
     results: list[Result] = []
     for case in cases:

@@ -50,7 +50,7 @@ def columns() -> list[str]:
 
 
 def print_row(values: list[str]) -> None:
-    widths = (12, 9, 9, 22, 11, 6, 10, 12, 13, 7, 13)
+    widths = (12, 9, 9, 22, 11, 6, 10, 12, 13, 7, 10, 13)
     print("".join(value.ljust(width) for value, width in zip(values, widths, strict=True)), flush=True)
 
 

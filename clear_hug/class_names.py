@@ -84,7 +84,9 @@ def class_names(source: Mapping[str, Any], classes: Sequence[str]) -> dict[str, 
 
         known = DISORDER_NAMES
     else:
-        known = PTBXL if source.get("kind") == "ptbxl" else {}
+        from clear_hug.data.diagnosis_names import DIAGNOSIS_NAMES
+
+        known = {"ptbxl": PTBXL, **DIAGNOSIS_NAMES}.get(str(source.get("kind")), {})
     return {code: known[code] for code in classes if code in known}
 
 

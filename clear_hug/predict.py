@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from clear_hug.class_names import labelled_name
 from clear_hug.data.beat_settings import BeatSettings
+from clear_hug.data.formats import SignalFacts, read_ecg
 from clear_hug.data.lead_select import select_leads
 from clear_hug.data.quality import QualityLimits
 from clear_hug.data.record import Record
 from clear_hug.data.row import PreparedRow, prepare_record
 from clear_hug.data.settings import PrepareSettings
 from clear_hug.data.tokenizers import tokenizer_named
-from clear_hug.data.wfdb_reader import read_wfdb
 from clear_hug.ecg_paper import Bar, draw_ecg
 from clear_hug.models.classifier import ECGClassifier
 from clear_hug.training.checkpoint import CheckpointError, check_compatible
@@ -98,12 +98,13 @@ class Prediction:
         }
 
 
-def predict_file(path: str | Path, checkpoint: str | Path) -> Prediction:
-    """Diagnose one WFDB record.
+def predict_file(path: str | Path, checkpoint: str | Path, facts: SignalFacts | None = None) -> Prediction:
+    """Diagnose one recording, in any of the formats that `clear_hug.data.formats.read_ecg` knows.
 
     Args:
-        path: the record, with or without suffix.
+        path: the file; a WFDB record with or without suffix.
         checkpoint: a classifier that `clear-hug probe` wrote.
+        facts: rate, leads and unit of a table or array that does not say them.
 
     Raises:
         CheckpointError: no usable classifier.
@@ -111,7 +112,7 @@ def predict_file(path: str | Path, checkpoint: str | Path) -> Prediction:
         PredictionError: it has no beats, or none of the classifier's leads.
     """
     model, manifest = load_classifier(checkpoint)
-    return predict_record(read_wfdb(path), model, manifest)
+    return predict_record(read_ecg(path, facts), model, manifest)
 
 
 def predict_record(record: Record, model: ECGClassifier, manifest: Mapping[str, Any]) -> Prediction:

@@ -6,7 +6,7 @@ Every ``forward`` spells out its parameters, because ``torch.compile`` tells by 
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -164,6 +164,25 @@ def _refuse_second_derivative(backend: str) -> None:
     )
 
 
-# PyTorch binds the arguments of every call; with the signature at hand it need not derive it each time.
+class _Given(NamedTuple):
+    """Arguments that need no binding: the part of ``inspect.BoundArguments`` that PyTorch uses."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def apply_defaults(self) -> None:
+        """Do nothing: every argument was given."""
+
+
+class _Positional(inspect.Signature):
+    """The signature of a function that is called with all its arguments, by position."""
+
+    def bind(self, *args: Any, **_: Any) -> _Given:  # type: ignore[override]
+        """Return the arguments as they are."""
+        return _Given(args, {})
+
+
+# PyTorch binds the arguments of every call to the signature of forward, which took two fifths of the time of apply.
 for _function in (BeatAttention, PackedAttention, _BeatAttentionBackward, _PackedAttentionBackward):
-    _function.forward.__signature__ = inspect.signature(_function.forward)  # type: ignore[union-attr]
+    _parameters = inspect.signature(_function.forward).parameters.values()
+    _function.forward.__signature__ = _Positional(list(_parameters))  # type: ignore[union-attr]

@@ -92,6 +92,19 @@ def free_memory(device: torch.device) -> int:
     return int(match[1]) * 1024 if match else 8 * 2**30
 
 
+def keep_freed_memory() -> bool:
+    """Make glibc keep freed memory for the next call, as PyTorch does on a GPU; False without glibc.
+
+    By default glibc hands a large result back to the system and takes new pages for the next one, so that short calls
+    measure the system's page faults. jemalloc and tcmalloc, which PyTorch advises for training on a CPU, keep memory.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is None:
+        return False
+    m_trim_threshold, m_mmap_max, off = -1, -4, -1
+    return bool(mallopt(m_trim_threshold, off)) and bool(mallopt(m_mmap_max, 0))
+
+
 def peak_memory(device: torch.device, call: Callable[[], object]) -> int | None:
     """Bytes a call needs at most beyond what was there before it, its results included; None where unmeasurable.
 

@@ -93,7 +93,10 @@ def measure(
 
 
 def _take_turns(calls: list[list[Call]], device: torch.device, budget_s: float) -> list[list[float]]:
-    """Rounds in which each contender runs once, on the next inputs, until the budget is used: at least three."""
+    """Rounds in which each contender is timed once, on the next inputs, until the budget is used: at least three.
+
+    A call on other inputs comes before each timed one, so that threads are awake and code is warm after another's turn.
+    """
     clock = clock_for(device)
     turns = [itertools.cycle(own) for own in calls]
     times: list[list[float]] = [[] for _ in calls]
@@ -102,6 +105,7 @@ def _take_turns(calls: list[list[Call]], device: torch.device, budget_s: float) 
         if done >= 3 and time.perf_counter() - start > budget_s:
             break
         for turn, taken in zip(turns, times, strict=True):
+            next(turn)()
             taken.append(clock(next(turn)))
     return times
 

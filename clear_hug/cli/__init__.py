@@ -1,4 +1,4 @@
-"""The command line: `clear-hug simulate | prepare | pretrain | probe | predict | demo`.
+"""The command line: `clear-hug download | tasks | prepare | pretrain | probe | predict | simulate | demo`.
 
 Every command imports what it needs when it runs, so that `clear-hug --help` answers at once.
 """
@@ -11,11 +11,13 @@ import typer
 
 from clear_hug.cli.common import NOT_A_DEVICE, FriendlyGroup, output
 from clear_hug.cli.demo import demo
+from clear_hug.cli.download import download
 from clear_hug.cli.predict import predict
 from clear_hug.cli.prepare import prepare_app
 from clear_hug.cli.pretrain import pretrain
 from clear_hug.cli.probe import probe
 from clear_hug.cli.simulate import simulate
+from clear_hug.cli.tasks import tasks
 
 app = typer.Typer(
     name="clear-hug",
@@ -60,6 +62,8 @@ def main(
     """
 
 
+app.command()(download)
+app.command()(tasks)
 app.command()(simulate)
 app.add_typer(prepare_app, name="prepare")
 app.command()(pretrain)

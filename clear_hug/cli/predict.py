@@ -8,16 +8,26 @@ from typing import Annotated
 import typer
 
 from clear_hug.cli.common import NOT_A_DEVICE, output
+from clear_hug.cli.prepare_folder import FileFsOption, FileGainOption, FileLeadsOption, FileUnitsOption, file_facts
 
 
 def predict(
     record: Annotated[
-        Path, typer.Argument(help="A WFDB record: path with or without .hea, .dat or .mat.", show_default=False)
+        Path,
+        typer.Argument(
+            help="A recording: WFDB (with or without suffix), CSV, NPY, NPZ, EDF, DICOM, SCP-ECG, or XML of GE MUSE, "
+            "Philips or HL7 aECG.",
+            show_default=False,
+        ),
     ],
     checkpoint: Annotated[
         Path, typer.Option(help="classifier.safetensors that `clear-hug probe` wrote.", show_default=False)
     ],
     out: Annotated[Path, typer.Option(help="Folder for RECORD.png and RECORD.json.")] = Path("prediction"),
+    file_fs: FileFsOption = None,
+    file_leads: FileLeadsOption = None,
+    file_units: FileUnitsOption = None,
+    file_gain: FileGainOption = None,
 ) -> None:
     """Diagnose one record: probabilities by class name, and the 12-lead ECG with the beats that were found.
 
@@ -32,7 +42,7 @@ def predict(
     from clear_hug.plots import save_figure
     from clear_hug.predict import draw_prediction, predict_file
 
-    found = predict_file(record, checkpoint)
+    found = predict_file(record, checkpoint, file_facts(file_fs, file_leads, file_units, file_gain))
     table = Table(
         title=f"{'simulated record ' if found.simulated else ''}{found.record}, task {found.task!r}",
         title_justify="left",

@@ -5,6 +5,12 @@
 """
 
 from clear_hug.data.beats import detect_beats
+from clear_hug.data.cinc2021 import cinc2021_source
+from clear_hug.data.code15 import code15_source
+from clear_hug.data.cpsc2018 import cpsc2018_source
+from clear_hug.data.csn import csn_source
+from clear_hug.data.ludb import ludb_source
+from clear_hug.data.mimic import mimic_source
 from clear_hug.data.prepare import PrepareResult, prepare
 from clear_hug.data.ptbxl import ptbxl_source
 from clear_hug.data.record import Record, RecordError
@@ -28,8 +34,14 @@ __all__ = [
     "SourceError",
     "StoreError",
     "TaskLabels",
+    "cinc2021_source",
+    "code15_source",
+    "cpsc2018_source",
+    "csn_source",
     "cut_tokens",
     "detect_beats",
+    "ludb_source",
+    "mimic_source",
     "prepare",
     "prepare_record",
     "ptbxl_source",

@@ -18,7 +18,6 @@ from clear_hug.data.source import Source
 from clear_hug.data.store import BeatStore
 from clear_hug.data.store_format import VERSION, StoreError
 from clear_hug.data.store_writer import BeatStoreWriter, describe_difference, write_chunk
-from clear_hug.data.wfdb_reader import read_wfdb
 
 __all__ = ["PrepareResult", "prepare"]
 
@@ -49,7 +48,7 @@ def prepare(
     *,
     workers: int = 1,
     overwrite: bool = False,
-    read: RecordReader = read_wfdb,
+    read: RecordReader | None = None,
     on_chunk: Callable[[int, int], None] | None = None,
 ) -> PrepareResult:
     """Prepare a data set.
@@ -63,7 +62,7 @@ def prepare(
         settings: None for the defaults.
         workers: processes; -1 for one per core.
         overwrite: make the store anew, even if there is one, finished or with other settings.
-        read: reader of one record from its path.
+        read: reader of one record from its path; None for the source's own.
         on_chunk: called with (records done, of them flagged) after every chunk.
 
     Raises:
@@ -81,7 +80,7 @@ def prepare(
     done, flagged = len(source.names) - made, 0
     if on_chunk is not None:
         on_chunk(done, flagged)
-    for count, bad in _run_chunks(writer.partial, missing, source, settings, read, workers):
+    for count, bad in _run_chunks(writer.partial, missing, source, settings, read or source.read, workers):
         done, flagged = done + count, flagged + bad
         if on_chunk is not None:
             on_chunk(done, flagged)

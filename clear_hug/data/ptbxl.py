@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from clear_hug.data.source import Source, SourceError, TaskLabels
+from clear_hug.data.source import Source, SourceError, TaskLabels, multi_hot
 
 __all__ = ["PTBXL_TASKS", "ptbxl_source"]
 
@@ -76,12 +76,7 @@ def _classes_of_statements(statements: dict[str, dict[str, str]], task: str) -> 
 def _task_labels(classes_of_records: Iterable[list[str]], of_code: dict[str, str]) -> TaskLabels:
     # A leading underscore ("_AVB") marks a PTB-XL class that groups several statements; it does not count in the order.
     classes = sorted(set(of_code.values()), key=lambda name: (name.lstrip("_"), name))
-    column = {name: index for index, name in enumerate(classes)}
-    own = list(classes_of_records)
-    labels = np.zeros((len(own), len(classes)), dtype=np.uint8)
-    for row, names in enumerate(own):
-        labels[row, [column[name] for name in names]] = 1
-    return TaskLabels(tuple(classes), labels, np.any(labels, axis=1))
+    return multi_hot(classes, classes_of_records)
 
 
 def _read_table(path: Path, needed: tuple[str, ...]) -> list[dict[str, str]]:

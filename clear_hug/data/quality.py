@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LeadQuality", "QualityLimits", "check_leads"]
+from clear_hug.data.electrodes import check_electrodes
+
+__all__ = ["LeadQuality", "QualityLimits", "check_leads", "quality_codes"]
+
+_KINDS = {
+    "gaps": "short gaps interpolated",
+    "gappy": "gaps longer than",
+    "flat": "flat",
+    "implausible": "range above",
+    "clipped": "clipped",
+    "noisy": "noisy",
+    "exchanged": "opposite to V6",
+    "right-leg": "nearly flat beside",
+    "inverted": "polarity swapped?",
+    "contradicting": "+ III differs from II",
+}
+"""Code of each finding, and how its note goes on after the leads that it names."""
+
+_LEAD = r"(?:I{1,3}|aV[RLF]|V[1-6])"
+_NOTE = re.compile(rf"^({_LEAD}(?: {_LEAD})*) ({'|'.join(map(re.escape, _KINDS.values()))})(?! for)")
+_NOISE_S, _NOISE_SAMPLES = 0.06, 800
+_MAD = 1.4826
+"""Standard deviation per median absolute deviation, of a normal distribution."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +49,11 @@ class QualityLimits:
         einthoven_fraction: I + III may differ from II by this share of the larger (root mean squares, offsets
             removed); beyond it the gains or the names of the limb leads must be wrong.
         shortest_s: recordings shorter than this, in s, are not used.
+        noisy_mv: a lead whose noise between the QRS complexes is above this, in mV, is called noisy: the standard
+            deviation (robust, 1.4826 median absolute deviations) of what a mean over 0.06 s takes away.
+        opposite_correlation: leads run against each other where their correlation is below the negative of this; see
+            `clear_hug.data.electrodes`.
+        nearly_flat_share: a limb lead is nearly flat below this share of the largest one.
     """
 
     flat_mv: float = 0.02
@@ -33,6 +62,9 @@ class QualityLimits:
     implausible_mv: float = 50.0
     einthoven_fraction: float = 0.5
     shortest_s: float = 1.0
+    noisy_mv: float = 0.05
+    opposite_correlation: float = 0.6
+    nearly_flat_share: float = 0.15
 
 
 @dataclass(frozen=True)
@@ -79,21 +111,68 @@ def check_leads(
     )
     clipped = present & ~flat & ~implausible & (_clipped_fraction(rows, low, high) > limits.clipped_fraction)
     valid = present & ~flat & ~implausible
+    usable = np.flatnonzero(valid)
+    good = rows[usable]
+    noisy = np.zeros(len(rows), dtype=bool)
+    noisy[usable] = _noise(good, fs) > limits.noisy_mv
+    found = check_electrodes(
+        good,
+        tuple(leads[index] for index in usable),
+        fs,
+        limits.opposite_correlation,
+        limits.nearly_flat_share,
+    )
     notes = [
-        _note(leads, bridged & ~gappy, "short gaps interpolated"),
-        _note(leads, gappy, f"gaps longer than {limits.gap_s:g} s, left out"),
-        _note(leads, flat, "flat"),
-        _note(leads, implausible, f"range above {limits.implausible_mv:g} mV, left out (wrong unit or gain?)"),
-        _note(leads, clipped, "clipped"),
+        _note(leads, bridged & ~gappy, _KINDS["gaps"]),
+        _note(leads, gappy, f"{_KINDS['gappy']} {limits.gap_s:g} s, left out"),
+        _note(leads, flat, _KINDS["flat"]),
+        _note(
+            leads, implausible, f"{_KINDS['implausible']} {limits.implausible_mv:g} mV, left out (wrong unit or gain?)"
+        ),
+        _note(leads, clipped, _KINDS["clipped"]),
         _einthoven(rows, leads, valid, limits.einthoven_fraction),
+        _note(leads, noisy, f"{_KINDS['noisy']}, above {limits.noisy_mv:g} mV"),
+        _named(found.exchanged, f"{_KINDS['exchanged']}: limb electrodes exchanged?"),
+        _named(found.nearly_flat, f"{_KINDS['right-leg']} the other limb leads: right leg's electrode exchanged?"),
+        _named(found.inverted, _KINDS["inverted"]),
     ]
     rows[~valid] = 0.0
     return LeadQuality(np.ascontiguousarray(rows.T), valid, tuple(note for note in notes if note))
 
 
+def quality_codes(notes: Iterable[str]) -> str:
+    """What the notes of a recording say about its leads, to be read by machines.
+
+    Args:
+        notes: of `check_leads`, and any others.
+
+    Returns:
+        Findings separated by blanks, such as ``"flat:V1,V2 noisy:V6"``; "" where there are none.
+    """
+    found = (_NOTE.match(note) for note in notes)
+    codes = {phrase: code for code, phrase in _KINDS.items()}
+    return " ".join(f"{codes[match[2]]}:{match[1].replace(' ', ',')}" for match in found if match)
+
+
+def _named(names: tuple[str, ...], what: str) -> str:
+    return f"{' '.join(names)} {what}" if names else ""
+
+
+def _noise(rows: NDArray[np.float64], fs: float) -> NDArray[np.float64]:
+    """Per lead [leads], mV: robust, so that QRS complexes, which take less than half of the time, do not count."""
+    half = max(1, round(_NOISE_S * fs / 2))
+    if rows.shape[1] <= 2 * half + 1:
+        return np.zeros(len(rows))
+    sums = np.cumsum(rows, axis=1)
+    # Every so many samples are enough for a median.
+    at = np.arange(half + 1, rows.shape[1] - half, max(1, rows.shape[1] // _NOISE_SAMPLES))
+    rest = rows[:, at] - (sums[:, at + half] - sums[:, at - half - 1]) / (2 * half + 1)
+    middle = np.median(rest, axis=1, keepdims=True)
+    return np.asarray(_MAD * np.median(np.abs(rest - middle), axis=1))
+
+
 def _note(leads: tuple[str, ...], which: NDArray[np.bool_], what: str) -> str:
-    names = " ".join(lead for lead, yes in zip(leads, which, strict=True) if yes)
-    return f"{names} {what}" if names else ""
+    return _named(tuple(lead for lead, yes in zip(leads, which, strict=True) if yes), what)
 
 
 def _bridge_gaps(

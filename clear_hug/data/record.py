@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ class RecordError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """One ECG recording.
+    """One ECG recording. Its unit is always mV; readers convert.
 
     Attributes:
         signal: float [n, leads], mV; NaN where the recording has no sample.
@@ -29,6 +30,8 @@ class Record:
         source: the file it was read from ("" for a recording made in memory).
         comments: free text of the file's header, one line each (age, sex, diagnosis codes …).
         notes: remarks of the reader that do not prevent use, e.g. a signal that is no ECG lead and was left out.
+        resolution: mV per step of the stored integers, by lead name; leads of which the file does not say are absent.
+        file_format: what kind of file it was, e.g. "WFDB" or "DICOM" ("" for a recording made in memory).
 
     Raises:
         RecordError: the signal is no [n, leads] array of at least one sample, the rate is no positive number, or the
@@ -42,6 +45,8 @@ class Record:
     source: str = ""
     comments: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    resolution: Mapping[str, float] = field(default_factory=dict)
+    file_format: str = ""
 
     def __post_init__(self) -> None:
         signal = np.asarray(self.signal)
@@ -64,6 +69,16 @@ class Record:
             )
         object.__setattr__(self, "signal", signal)
         object.__setattr__(self, "leads", leads)
+
+    @property
+    def unit(self) -> str:
+        """Unit of the signal: "mV"."""
+        return "mV"
+
+    @property
+    def gain(self) -> dict[str, float]:
+        """Stored steps per mV, by lead name, where the file says."""
+        return {lead: 1.0 / step for lead, step in self.resolution.items() if step > 0}
 
     @property
     def duration(self) -> float:

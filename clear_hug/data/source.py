@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Source", "SourceError", "TaskLabels", "seeded_split"]
+from clear_hug.data.record import Record
+from clear_hug.data.wfdb_reader import read_wfdb
+
+__all__ = ["Source", "SourceError", "TaskLabels", "multi_hot", "seeded_split"]
 
 SPLIT_SHARES = (0.70, 0.15, 0.15)
 """Train, validation and test, for data sets that come without a split."""
@@ -43,6 +47,7 @@ class Source:
         tasks: labels by task name.
         notes: remarks on each record from the data set's own tables.
         options: how it was read (rate, label file …), for the manifest.
+        read: reader of one recording from its path.
     """
 
     kind: str
@@ -53,6 +58,7 @@ class Source:
     tasks: dict[str, TaskLabels] = field(default_factory=dict)
     notes: tuple[tuple[str, ...], ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
+    read: Callable[[Path], Record] = read_wfdb
 
     def __post_init__(self) -> None:
         if not self.names:
@@ -72,6 +78,23 @@ class Source:
             digest.update(np.ascontiguousarray(task.labels).tobytes() + np.ascontiguousarray(task.labelled).tobytes())
         digest.update(repr(self.notes).encode())
         return {"kind": self.kind, **self.options, "records": len(self.names), "sha256": digest.hexdigest()}
+
+
+def multi_hot(classes: Sequence[str], names: Iterable[Collection[str] | None], keep_empty: bool = False) -> TaskLabels:
+    """Labels from the class names of each record.
+
+    Args:
+        classes: C class names, in the order of the columns.
+        names: per record, those of its names that are classes count, others are passed over; None: nothing is known.
+        keep_empty: count a record without any class as labelled (it has none of them); else it is left out.
+    """
+    own = list(names)
+    column = {name: index for index, name in enumerate(classes)}
+    labels = np.zeros((len(own), len(column)), dtype=np.uint8)
+    for row, of_record in enumerate(own):
+        labels[row, [column[name] for name in of_record or () if name in column]] = 1
+    known = np.array([of_record is not None for of_record in own], dtype=bool)
+    return TaskLabels(tuple(classes), labels, known if keep_empty else known & labels.any(axis=1))
 
 
 def seeded_split(records: int, seed: int) -> NDArray[np.int8]:

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clear_hug.data.quality import quality_codes
 from clear_hug.data.store_format import (
     FORMAT,
     MANIFEST,
+    NOTE_SEPARATOR,
     RECORD_COLUMNS,
     RECORDS,
     VERSION,
@@ -158,6 +160,11 @@ class BeatStore:
     def notes(self) -> list[str]:
         """Remarks about each record, joined with "; "."""
         return [row["notes"] for row in self._records]
+
+    @cached_property
+    def quality(self) -> list[str]:
+        """Findings about the leads of each record, such as "flat:V1,V2 noisy:V6"; "" for none (docs/formats.md)."""
+        return [quality_codes(note.split(NOTE_SEPARATOR)) for note in self.notes]
 
     @cached_property
     def sources(self) -> list[str]:

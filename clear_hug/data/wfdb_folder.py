@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clear_hug.data.label_table import LabelTable, read_label_table
 from clear_hug.data.source import Source, SourceError, TaskLabels, seeded_split
+from clear_hug.data.splits import same_recording
 from clear_hug.files import file_hash
 
-__all__ = ["TASK", "wfdb_source"]
+__all__ = ["TASK", "find_named", "find_records", "wfdb_source"]
 
 TASK = "labels"
 """Name of the task that a table of labels makes."""
@@ -37,13 +40,13 @@ def wfdb_source(root: str | Path, labels: str | Path | None = None, seed: int = 
     root = Path(root)
     if not root.is_dir():
         raise SourceError(f"there is no folder {root}")
-    paths = _listed(root) if (root / "RECORDS").is_file() else _found(root)
+    paths = _listed(root) if (root / "RECORDS").is_file() else find_records(root)
     if not paths:
         raise SourceError(f"{root} holds no WFDB records (files ending in .hea), nor do its subfolders")
     shared = Counter(PurePosixPath(path).name for path in paths)
     names = tuple(path if shared[PurePosixPath(path).name] > 1 else PurePosixPath(path).name for path in paths)
     options: dict[str, Any] = {"seed": seed}
-    split = seeded_split(len(names), seed)
+    split = _keep_together(names, seeded_split(len(names), seed))
     if labels is None:
         return Source("wfdb", root, names, tuple(paths), split, options=options)
     table = read_label_table(labels)
@@ -59,6 +62,15 @@ def wfdb_source(root: str | Path, labels: str | Path | None = None, seed: int = 
     notes = tuple(() if known else (f"no row in {Path(labels).name}",) for known in labelled)
     tasks = {TASK: TaskLabels(table.classes, values, labelled)}
     return Source("wfdb", root, names, tuple(paths), split, tasks, notes, options)
+
+
+def _keep_together(names: tuple[str, ...], split: NDArray[np.int8]) -> NDArray[np.int8]:
+    """PTB-XL's recordings and their copies in the Challenges (HR…) get the split of the first of them."""
+    first: dict[str, int] = {}
+    return np.array(
+        [split[first.setdefault(same_recording(PurePosixPath(name).name), row)] for row, name in enumerate(names)],
+        dtype=np.int8,
+    )
 
 
 def _places(table: LabelTable, names: tuple[str, ...], paths: list[str], shared: Counter[str]) -> list[int]:
@@ -77,14 +89,46 @@ def _places(table: LabelTable, names: tuple[str, ...], paths: list[str], shared:
     return rows
 
 
-def _found(root: Path) -> list[str]:
-    """Every header below the folder, without suffix, in order of path."""
+def find_records(root: Path, suffix: str = ".hea") -> list[str]:
+    """Every header (or other file of that suffix) below the folder: paths inside it, sorted, without suffix."""
     found = []
     for folder, subfolders, files in os.walk(root):
         subfolders.sort()
         inside = Path(folder).relative_to(root)
-        found += [(inside / name[:-4]).as_posix() for name in files if name.endswith(".hea") and name != ".hea"]
+        found += [
+            (inside / name[: -len(suffix)]).as_posix() for name in files if name.endswith(suffix) and name != suffix
+        ]
     return sorted(found)
+
+
+def find_named(root: str | Path, pattern: str, what: str, suffix: str = ".hea") -> dict[str, str]:
+    """The records of one data set in a folder that may hold others too.
+
+    Args:
+        root: the folder; its subfolders are searched.
+        pattern: of the record names.
+        what: to call the data set in errors.
+        suffix: of the files that stand for a record.
+
+    Returns:
+        Record name → path inside the folder, without suffix, in order of names.
+
+    Raises:
+        SourceError: no folder, none of these records in it, or one of them twice.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise SourceError(f"there is no folder {root}")
+    found: dict[str, str] = {}
+    for path in find_records(root, suffix):
+        name = PurePosixPath(path).name
+        if re.fullmatch(pattern, name):
+            if name in found:
+                raise SourceError(f"{root} holds record {name} twice, as {found[name]} and {path}; keep one")
+            found[name] = path
+    if not found:
+        raise SourceError(f"{root} holds no record of {what} (files named {pattern}{suffix}), nor do its subfolders")
+    return dict(sorted(found.items()))
 
 
 def _listed(root: Path) -> list[str]:
@@ -98,7 +142,7 @@ def _listed(root: Path) -> list[str]:
         if path.is_absolute() or ".." in path.parts or ":" in text or "\\" in text:
             raise SourceError(f"{root / 'RECORDS'} names {text[:80]!r}, which is no path inside the folder")
         if text.endswith("/"):
-            paths += [str(path / below) for below in _found(root / path)]
+            paths += [str(path / below) for below in find_records(root / path)]
         else:
             paths.append(str(path.with_suffix("") if path.suffix == ".hea" else path))
     twice = [path for path, count in Counter(paths).items() if count > 1]

@@ -11,14 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clear_hug.data.record import Record, RecordError
+from clear_hug.data.units import MILLIVOLTS
 from clear_hug.data.wfdb_header import DEFAULT_GAIN, HeaderSignal, WFDBHeader, parse_header
 from clear_hug.leads import canonical_lead
 
 __all__ = ["read_wfdb"]
-
-MILLIVOLTS = {"mv": 1.0, "millivolt": 1.0, "millivolts": 1.0, "v": 1e3, "volt": 1e3, "volts": 1e3, "nv": 1e-6}
-MILLIVOLTS |= dict.fromkeys(("uv", "µv", "μv", "microvolt", "microvolts"), 1e-3)
-"""mV per unit, by the folded spelling of the unit in a header."""
 
 _SUFFIXES = (".hea", ".dat", ".mat")
 _BYTES_PER_SAMPLE = {"8": 1.0, "80": 1.0, "16": 2.0, "61": 2.0, "160": 2.0, "212": 1.5, "24": 3.0, "32": 4.0}
@@ -69,8 +66,11 @@ def read_wfdb(path: str | Path) -> Record:
         signal = _read_with_wfdb(base, wanted)
     if np.isnan(signal).all():
         raise RecordError(f"record {base.name}: no lead holds a single sample")
+    steps = {w.lead: MILLIVOLTS[w.signal.units.casefold()] / abs(w.signal.gain) for w in wanted if w.signal.gain_given}
     leads = tuple(item.lead for item in wanted)
-    return Record(signal, header.fs, leads, base.name, str(header_path), header.comments, tuple(notes))
+    return Record(
+        signal, header.fs, leads, base.name, str(header_path), header.comments, tuple(notes), steps, file_format="WFDB"
+    )
 
 
 def _header_text(path: Path, name: str) -> str:

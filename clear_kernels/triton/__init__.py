@@ -1,6 +1,6 @@
 """Triton kernels. Importing this package imports no Triton; its kernel modules do, and are imported when first used.
 
-``tiling`` picks the constants, ``launch_grid`` and ``launch_packed`` put the kernels together, ``local_*`` serve class
-tokens and local beats, ``dense_*`` view-guided attention and the visible block, ``merge`` and ``select`` the small
-steps around them.
+``tiling`` picks the constants, ``grid`` and ``packed`` put the kernels together, ``local_*`` serve class tokens and
+local beats, ``dense_*`` view-guided attention and the visible block, ``tile_*`` the same where a sequence is one tile,
+``merge`` and ``select`` the small steps around them.
 """

@@ -24,21 +24,21 @@ from clear_kernels.triton.tokens import dense_mask, locate, sequence_length
 
 @triton.jit
 def add_query_gradient(
-    q0, q1, g0, g1, log, delta, token_q, own_q, beat_q, dq0, dq1, first, n,
+    q0, q1, g0, g1, log, delta, token_q, code_q, dq0, dq1, first, n,
     k, v, kn, vn, lead, valid, index, seed, bh, T, scale, threshold, keep_scale,
     L: tl.constexpr, N: tl.constexpr, D: tl.constexpr, D0: tl.constexpr, D1: tl.constexpr,
     MIXED: tl.constexpr, EVEN: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """dq of M query rows from the N keys from position ``first``."""
     position = first + tl.arange(0, N)  # [N]
-    token, own, is_real, is_beat = locate(position, n, lead, valid, index, T, L)  # [N]
+    token, code, is_real, _ = locate(position, n, lead, valid, index, T, L)  # [N]
     offset = token.to(tl.int64)  # [N]
     k0, k1 = load_rows(k, offset * kn, is_real, D, D0, D1)  # [N, D]
     v0, v1 = load_rows(v, offset * vn, is_real, D, D0, D1)  # [N, D]
     s = dot_rows(q0, q1, k0, k1, D1, PRECISION)  # [M, N]
     p = tl.exp2(s * (scale * LOG2E) - log[:, None])  # [M, N]
     if MIXED or not EVEN:
-        p = tl.where(dense_mask(own_q, beat_q, own, is_beat, is_real, MIXED), p, 0.0)
+        p = tl.where(dense_mask(code_q[:, None], code[None, :], MIXED), p, 0.0)
     dp = dot_rows(g0, g1, v0, v1, D1, PRECISION)  # [M, N]
     if seed is not None:
         kept = survivors(seed, bh, token_q[:, None], token[None, :], threshold)  # [M, N]
@@ -88,7 +88,7 @@ def dense_backward_query(
 
     for begin in tl.range((pid % share) * M, stop, share * M, num_stages=1):
         position = begin + tl.arange(0, M)  # [M]
-        token, own, is_real, is_beat = locate(position, n, lead, valid, index, T, L)  # [M]
+        token, code, is_real, is_beat = locate(position, n, lead, valid, index, T, L)  # [M]
         is_query = is_real  # [M]
         write = position < n  # [M]
         if index is not None:
@@ -106,13 +106,13 @@ def dense_backward_query(
         mixed = tl.where(begin < L, n, tl.minimum((L + N - 1) // N * N, n))
         for first in tl.range(0, mixed, N, num_stages=STAGES):
             dq0, dq1 = add_query_gradient(
-                q0, q1, g0, g1, log, row_delta, token, own, is_beat, dq0, dq1, first, n,
+                q0, q1, g0, g1, log, row_delta, token, code, dq0, dq1, first, n,
                 k, v, kn, vn, lead, valid, index, seed, bh, T, scale, threshold, keep_scale,
                 L, N, D, D0, D1, True, EVEN, PRECISION,
             )  # fmt: skip
         for first in tl.range(mixed, n, N, num_stages=STAGES):
             dq0, dq1 = add_query_gradient(
-                q0, q1, g0, g1, log, row_delta, token, own, is_beat, dq0, dq1, first, n,
+                q0, q1, g0, g1, log, row_delta, token, code, dq0, dq1, first, n,
                 k, v, kn, vn, lead, valid, index, seed, bh, T, scale, threshold, keep_scale,
                 L, N, D, D0, D1, False, EVEN, PRECISION,
             )  # fmt: skip
@@ -121,14 +121,14 @@ def dense_backward_query(
 
 @triton.jit
 def add_key_gradient(
-    k0, k1, v0, v1, token_k, own_k, real_k, beat_k, dk0, dk1, dv0, dv1, first, n,
+    k0, k1, v0, v1, token_k, code_k, dk0, dk1, dv0, dv1, first, n,
     q, dout, lse, delta, qn, gn, lead, valid, index, seed, bh, T, scale, threshold, keep_scale,
     L: tl.constexpr, M: tl.constexpr, D: tl.constexpr, D0: tl.constexpr, D1: tl.constexpr,
     MIXED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """dk and dv of N key rows from the M queries from position ``first``."""
     position = first + tl.arange(0, M)  # [M]
-    token, own, is_query, is_beat = locate(position, n, lead, valid, index, T, L)  # [M]
+    token, code, is_query, is_beat = locate(position, n, lead, valid, index, T, L)  # [M]
     if index is not None:
         is_query = is_query & is_beat
     offset = token.to(tl.int64)  # [M]
@@ -137,20 +137,21 @@ def add_key_gradient(
     # +inf in rows that are no query makes their weights 0.
     log = tl.load(lse + token, mask=is_query, other=float("inf")) * LOG2E  # [M]
     row_delta = tl.load(delta + token, mask=is_query, other=0.0) * scale  # [M]
-    s = dot_rows(q0, q1, k0, k1, D1, PRECISION)  # [M, N]
-    p = tl.exp2(s * (scale * LOG2E) - log[:, None])  # [M, N]
+    # Keys are the rows: the weights are then in registers what both products below take.
+    s = dot_rows(k0, k1, q0, q1, D1, PRECISION)  # [N, M]
+    p = tl.exp2(s * (scale * LOG2E) - log[None, :])  # [N, M]
     if MIXED:
-        p = tl.where(dense_mask(own, is_beat, own_k, beat_k, real_k, True), p, 0.0)
+        p = tl.where(dense_mask(code[None, :], code_k[:, None], True), p, 0.0)
     w = p
     if seed is not None:
-        kept = survivors(seed, bh, token[:, None], token_k[None, :], threshold)  # [M, N]
+        kept = survivors(seed, bh, token[None, :], token_k[:, None], threshold)  # [N, M]
         w = tl.where(kept, p * keep_scale, 0.0)
-    dv0, dv1 = add_product(tl.trans(w.to(q0.dtype)), g0, g1, dv0, dv1, D1, PRECISION)  # [N, D]
-    dp = dot_rows(g0, g1, v0, v1, D1, PRECISION)  # [M, N]
+    dv0, dv1 = add_product(w.to(q0.dtype), g0, g1, dv0, dv1, D1, PRECISION)  # [N, D]
+    dp = dot_rows(v0, v1, g0, g1, D1, PRECISION)  # [N, M]
     if seed is not None:
         dp = tl.where(kept, dp * keep_scale, 0.0)
-    ds = (p * (dp * scale - row_delta[:, None])).to(q0.dtype)  # [M, N]
-    dk0, dk1 = add_product(tl.trans(ds), q0, q1, dk0, dk1, D1, PRECISION)  # [N, D]
+    ds = p * (dp * scale - row_delta[None, :])  # [N, M]
+    dk0, dk1 = add_product(ds.to(q0.dtype), q0, q1, dk0, dk1, D1, PRECISION)  # [N, D]
     return dk0, dk1, dv0, dv1
 
 
@@ -197,7 +198,7 @@ def dense_backward_key(
 
     for begin in tl.range((pid % share) * N, stop, share * N, num_stages=1):
         position = begin + tl.arange(0, N)  # [N]
-        token, own, is_real, is_beat = locate(position, n, lead, valid, index, T, L)  # [N]
+        token, code, is_real, _ = locate(position, n, lead, valid, index, T, L)  # [N]
         offset = token.to(tl.int64)  # [N]
         k0, k1 = load_rows(k + b * kb + h * kh, offset * kn, is_real, D, D0, D1)  # [N, D]
         v0, v1 = load_rows(v + b * vb + h * vh, offset * vn, is_real, D, D0, D1)  # [N, D]
@@ -206,13 +207,13 @@ def dense_backward_key(
         mixed = tl.where(begin < L, n, tl.minimum((L + M - 1) // M * M, n))
         for first in tl.range(0, mixed, M, num_stages=STAGES):
             dk0, dk1, dv0, dv1 = add_key_gradient(
-                k0, k1, v0, v1, token, own, is_real, is_beat, dk0, dk1, dv0, dv1, first, n,
+                k0, k1, v0, v1, token, code, dk0, dk1, dv0, dv1, first, n,
                 q, dout, lse, delta, qn, gn, lead, valid, index, seed, bh, T, scale, threshold, keep_scale,
                 L, M, D, D0, D1, True, PRECISION,
             )  # fmt: skip
         for first in tl.range(mixed, n, M, num_stages=STAGES):
             dk0, dk1, dv0, dv1 = add_key_gradient(
-                k0, k1, v0, v1, token, own, is_real, is_beat, dk0, dk1, dv0, dv1, first, n,
+                k0, k1, v0, v1, token, code, dk0, dk1, dv0, dv1, first, n,
                 q, dout, lse, delta, qn, gn, lead, valid, index, seed, bh, T, scale, threshold, keep_scale,
                 L, M, D, D0, D1, False, PRECISION,
             )  # fmt: skip

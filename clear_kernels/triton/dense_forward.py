@@ -26,7 +26,7 @@ from clear_kernels.triton.tokens import dense_mask, locate, sequence_length
 
 @triton.jit
 def attend(
-    q0, q1, token_q, own_q, beat_q, top, total, acc0, acc1, first, n,
+    q0, q1, token_q, code_q, top, total, acc0, acc1, first, n,
     k, v, kn, vn, lead, valid, index, seed, bh, T, scale, threshold, keep_scale,
     L: tl.constexpr, N: tl.constexpr, D: tl.constexpr, D0: tl.constexpr, D1: tl.constexpr,
     MIXED: tl.constexpr, EVEN: tl.constexpr, PRESCALE: tl.constexpr, PRECISION: tl.constexpr,
@@ -34,7 +34,7 @@ def attend(
     """Advance the online softmax of M query rows over the N keys from position ``first``."""
     to_log2 = LOG2E if PRESCALE else scale * LOG2E
     position = first + tl.arange(0, N)  # [N]
-    token, own, is_real, is_beat = locate(position, n, lead, valid, index, T, L)  # [N]
+    token, code, is_real, _ = locate(position, n, lead, valid, index, T, L)  # [N]
     offset = token.to(tl.int64)  # [N]
     k0, k1 = load_rows(k, offset * kn, is_real, D, D0, D1)  # [N, D]
     v0, v1 = load_rows(v, offset * vn, is_real, D, D0, D1)  # [N, D]
@@ -42,7 +42,7 @@ def attend(
     if PRESCALE:
         s = s * scale
     if MIXED or not EVEN:
-        s = tl.where(dense_mask(own_q, beat_q, own, is_beat, is_real, MIXED), s, MASKED)
+        s = tl.where(dense_mask(code_q[:, None], code[None, :], MIXED), s, MASKED)
     before = top  # [M]
     top = tl.maximum(before, tl.max(s, 1))  # [M]
     p = tl.exp2(s * to_log2 - (top * to_log2)[:, None])  # [M, N]
@@ -57,7 +57,7 @@ def attend(
     return top, total, acc0, acc1
 
 
-@triton.jit(do_not_specialize=["H", "T", "tokens", "share", "threshold"])
+@triton.jit(do_not_specialize=["H", "T", "tokens", "share", "shorter", "threshold"])
 def dense_forward(
     q,  # [B, H, N, D]
     k,  # [B, H, N, D]
@@ -71,18 +71,22 @@ def dense_forward(
     seed,  # None or int64 [1]
     qb, qh, qn, kb, kh, kn, vb, vh, vn, ob, oh, on,  # strides of batch, head and token, in elements
     lead_b, valid_b, index_b, count_b,  # batch strides, 0 when shared
-    H, T, tokens, share,
+    H, T, tokens, share, shorter,
     scale, threshold, keep_scale,
     L: tl.constexpr, M: tl.constexpr, N: tl.constexpr,
     D: tl.constexpr, D0: tl.constexpr, D1: tl.constexpr, EVEN: tl.constexpr,
     PRESCALE: tl.constexpr, FAST: tl.constexpr, PRECISION: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
-    """One program: every ``share``-th tile of M query rows of one head. With ``index``, class rows are keys only."""
+    """One program: every ``share``-th tile of M query rows of one head. With ``index``, class rows are keys only.
+
+    Sequences of up to ``shorter`` tokens are left to tile_forward.py.
+    """
     pid = tl.program_id(0)
     bh = (pid // share).to(tl.int64)
     h = bh % H
     b = bh // H
     n = sequence_length(count, b, count_b, tokens)
+    stop = tl.where(n <= shorter, 0, n)
     k += b * kb + h * kh
     v += b * vb + h * vh
     if lead is not None:
@@ -92,9 +96,9 @@ def dense_forward(
     if index is not None:
         index += b * index_b
 
-    for begin in tl.range((pid % share) * M, n, share * M, num_stages=1):
+    for begin in tl.range((pid % share) * M, stop, share * M, num_stages=1):
         position = begin + tl.arange(0, M)  # [M]
-        token, own, is_real, is_beat = locate(position, n, lead, valid, index, T, L)  # [M]
+        token, code, is_real, is_beat = locate(position, n, lead, valid, index, T, L)  # [M]
         is_query = is_real  # [M]
         write = position < n  # [M]
         if index is not None:
@@ -109,13 +113,13 @@ def dense_forward(
         mixed = tl.where(begin < L, n, tl.minimum((L + N - 1) // N * N, n))
         for first in tl.range(0, mixed, N, num_stages=STAGES):
             top, total, acc0, acc1 = attend(
-                q0, q1, token, own, is_beat, top, total, acc0, acc1, first, n,
+                q0, q1, token, code, top, total, acc0, acc1, first, n,
                 k, v, kn, vn, lead, valid, index, seed, bh, T, scale, threshold, keep_scale,
                 L, N, D, D0, D1, True, EVEN, PRESCALE, PRECISION,
             )  # fmt: skip
         for first in tl.range(mixed, n, N, num_stages=STAGES):
             top, total, acc0, acc1 = attend(
-                q0, q1, token, own, is_beat, top, total, acc0, acc1, first, n,
+                q0, q1, token, code, top, total, acc0, acc1, first, n,
                 k, v, kn, vn, lead, valid, index, seed, bh, T, scale, threshold, keep_scale,
                 L, N, D, D0, D1, False, EVEN, PRESCALE, PRECISION,
             )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clear_kernels.triton.tiling import Target, head_parts
+from clear_kernels.triton.tiling import Target
 
 Strides = tuple[int, int, int]
 
@@ -44,8 +44,10 @@ def on_device(device: torch.device) -> AbstractContextManager[object]:
 
 
 def precision_of(dtype: torch.dtype, target: Target) -> str:
-    """``input_precision`` of the products: TF32 only for float32, and only if PyTorch's own setting asks for it."""
-    if dtype != torch.float32 or target.capability < 80:
+    """How products are taken (rows.product): TF32 only for float32, and only if PyTorch's own setting asks for it."""
+    if target.capability < 80:
+        return "ieee" if dtype == torch.float32 else "wide"
+    if dtype != torch.float32:
         return "ieee"
     matmul = torch.backends.cuda.matmul
     # Newer releases replace allow_tf32 and refuse to read it once the new setting was used.
@@ -67,16 +69,13 @@ class Common:
     threshold: int
     keep_scale: float
     D: int
-    D0: int
-    D1: int
     PRECISION: str
 
     @classmethod
     def of(cls, q: Tensor, scale: float, dropout_p: float, target: Target) -> Common:
         """For queries ``q`` [B, H, N, D]."""
-        main, tail = head_parts(q.shape[3])
         kept = 1.0 / (1.0 - dropout_p)
-        return cls(scale, int(dropout_p * 2**32), kept, q.shape[3], main, tail, precision_of(q.dtype, target))
+        return cls(scale, int(dropout_p * 2**32), kept, q.shape[3], precision_of(q.dtype, target))
 
 
 def approximates(dtype: torch.dtype) -> bool:

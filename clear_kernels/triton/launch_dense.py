@@ -13,7 +13,17 @@ from clear_kernels.triton.dense_forward import dense_forward
 from clear_kernels.triton.launch import Common
 from clear_kernels.triton.select import select_visible
 from clear_kernels.triton.tile_backward import tile_backward
-from clear_kernels.triton.tiling import Target, dense_backward_tile, dense_forward_tile, next_power_of_two, tile_share
+from clear_kernels.triton.tile_forward import tile_forward
+from clear_kernels.triton.tiling import (
+    Target,
+    dense_forward_tile,
+    dense_key_tile,
+    dense_query_tile,
+    next_power_of_two,
+    tile_share,
+    whole_backward_tile,
+    whole_forward_tile,
+)
 
 
 @dataclass(frozen=True)
@@ -65,17 +75,28 @@ def forward(
 ) -> None:
     """Write the rows of ``out`` and ``lse`` that the sequence's queries own."""
     batch, heads, tokens, head_dim = q.shape
-    tile = dense_forward_tile(head_dim, q.element_size(), common.PRECISION, target)
+    shape = head_dim, q.element_size(), common.PRECISION, target
+    whole, tile = whole_forward_tile(*shape), dense_forward_tile(*shape)
+    strides = *launch.strides(q), *launch.strides(k), *launch.strides(v), *launch.strides(out)
+    softmax = {"PRESCALE": not launch.is_ordinary(common.scale), "FAST": launch.approximates(q.dtype)}
+    # Only the device knows how many beats are visible: both ways are launched then, and one of them returns at once.
+    if sequence.count is not None or tokens <= whole.rows:
+        launch.start(
+            tile_forward, batch * heads,
+            q, k, v, out, lse, *sequence.pointers(), seed, *strides, *sequence.batch_strides(),
+            heads, sequence.beats, tokens, **vars(common), **softmax,
+            L=sequence.leads, M=whole.rows, **whole.options(dropout=seed is not None),
+        )  # fmt: skip
+    if tokens <= whole.rows:
+        return
     share = _share(batch * heads, -(-tokens // tile.queries), sequence)
     even = sequence.valid is None and sequence.index is None and tokens % tile.keys == 0
     launch.start(
         dense_forward, batch * heads * share,
-        q, k, v, out, lse, *sequence.pointers(), seed,
-        *launch.strides(q), *launch.strides(k), *launch.strides(v), *launch.strides(out),
-        *sequence.batch_strides(), heads, sequence.beats, tokens, share, **vars(common),
-        L=sequence.leads, M=tile.queries, N=tile.keys, EVEN=even,
-        PRESCALE=not launch.is_ordinary(common.scale), FAST=launch.approximates(q.dtype),
-        STAGES=tile.stages, num_warps=tile.warps,
+        q, k, v, out, lse, *sequence.pointers(), seed, *strides, *sequence.batch_strides(),
+        heads, sequence.beats, tokens, share, whole.rows, **vars(common), **softmax,
+        L=sequence.leads, M=tile.queries, N=tile.keys, EVEN=even, STAGES=tile.stages,
+        **tile.options(dropout=seed is not None),
     )  # fmt: skip
 
 
@@ -96,37 +117,39 @@ def backward(
 ) -> None:
     """Write dq of the sequence's queries, and dk and dv of its keys."""
     batch, heads, tokens, head_dim = q.shape
-    tile = dense_backward_tile(head_dim, q.element_size(), common.PRECISION, target)
-    longest_tile = min(tile.queries, tile.keys)
+    shape = head_dim, q.element_size(), common.PRECISION, target
+    whole = whole_backward_tile(*shape)
     inputs = *launch.strides(dout), *launch.strides(q), *launch.strides(k), *launch.strides(v)
-    # Only the device knows how many beats are visible: both ways are launched then, and one of them returns at once.
-    if sequence.count is not None or tokens <= longest_tile:
+    if sequence.count is not None or tokens <= whole.rows:
         launch.start(
             tile_backward, batch * heads,
             dout, q, k, v, lse, dq, dk, dv, *sequence.pointers(), seed, *inputs, *launch.strides(dq),
             *sequence.batch_strides(), heads, sequence.beats, tokens, **vars(common),
-            L=sequence.leads, M=longest_tile, num_warps=tile.warps,
+            L=sequence.leads, M=whole.rows, **whole.options(dropout=seed is not None),
         )  # fmt: skip
-    if tokens <= longest_tile:
+    if tokens <= whole.rows:
         return
-    shorter = longest_tile if sequence.count is not None else 0
     delta = torch.empty_like(lse)  # [B, H, N]
+    tile = dense_query_tile(*shape)
     even = sequence.valid is None and sequence.index is None and tokens % tile.keys == 0
     share = _share(batch * heads, -(-tokens // tile.queries), sequence)
     launch.start(
         dense_backward_query, batch * heads * share,
         dout, q, k, v, out, lse, delta, dq, *sequence.pointers(), seed,
         *inputs, *launch.strides(out), *launch.strides(dq), *sequence.batch_strides(),
-        heads, sequence.beats, tokens, share, shorter, **vars(common),
-        L=sequence.leads, M=tile.queries, N=tile.keys, EVEN=even, STAGES=tile.stages, num_warps=tile.warps,
+        heads, sequence.beats, tokens, share, whole.rows, **vars(common),
+        L=sequence.leads, M=tile.queries, N=tile.keys, EVEN=even, STAGES=tile.stages,
+        **tile.options(dropout=seed is not None),
     )  # fmt: skip
+    tile = dense_key_tile(*shape)
     share = _share(batch * heads, -(-tokens // tile.keys), sequence)
     launch.start(
         dense_backward_key, batch * heads * share,
         dout, q, k, v, lse, delta, dk, dv, *sequence.pointers(), seed,
         *inputs, *launch.strides(dk), *sequence.batch_strides(),
-        heads, sequence.beats, tokens, share, shorter, **vars(common),
-        L=sequence.leads, M=tile.queries, N=tile.keys, STAGES=tile.stages, num_warps=tile.warps,
+        heads, sequence.beats, tokens, share, whole.rows, **vars(common),
+        L=sequence.leads, M=tile.queries, N=tile.keys, STAGES=tile.stages,
+        **tile.options(dropout=seed is not None),
     )  # fmt: skip
 
 

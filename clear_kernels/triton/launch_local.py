@@ -13,13 +13,13 @@ from clear_kernels.triton.merge import merge_class_gradients, merge_class_output
 from clear_kernels.triton.tiling import (
     LocalTile,
     Target,
+    head_parts,
     heads_per_program,
     local_backward_tile,
     local_forward_tile,
     merge_block,
     next_power_of_two,
     splits,
-    whole_head,
 )
 
 
@@ -54,7 +54,7 @@ def forward(
         heads, beats, batch * heads, each, parts, **vars(common),
         L=leads, C=tile.columns, R=tile.rows, MULTIPLE=each > 1, SAME=_same_strides(q, k, v),
         PRESCALE=not launch.is_ordinary(common.scale), FAST=launch.approximates(q.dtype),
-        STAGES=tile.stages, num_warps=tile.warps,
+        STAGES=tile.stages, **tile.options(dropout=seed is not None),
     )  # fmt: skip
     if parts > 1:
         launch.start(
@@ -88,26 +88,27 @@ def backward(
     With ``visible``, dk and dv must hold the dense kernels' part in the rows of class tokens and visible, valid beats.
     """
     batch, heads, _, head_dim = q.shape
-    tile = local_backward_tile(leads, head_dim, q.element_size(), common.PRECISION, target)
-    parts, each, programs = _partition(batch * heads, beats, tile, target)
+    shape = leads, head_dim, q.element_size(), common.PRECISION, target
+    tile = local_backward_tile(*shape, dropout=seed is not None)
+    parts = splits(batch * heads, -(-beats // tile.columns))
     delta = torch.empty((batch, heads, leads), dtype=torch.float32, device=q.device)  # [B, H, L]
     part = None
     if parts > 1:
         part = torch.empty((3, batch * heads, parts, leads, head_dim), dtype=torch.float32, device=q.device)
+    main, tail = head_parts(head_dim)
     launch.start(
         class_deltas, batch * heads,
         dout, out, delta, *launch.strides(dout), *launch.strides(out), heads,
-        L=leads, LP=next_power_of_two(leads), D=head_dim, D0=common.D0, D1=common.D1,
+        L=leads, LP=next_power_of_two(leads), D=head_dim, D0=main, D1=tail,
     )  # fmt: skip
-    # One part per row even for 96: the tiles of two parts would not fit the registers together.
     launch.start(
-        local_backward, programs,
+        local_backward, batch * heads * parts,
         dout, q, k, v, lse, delta, dq, dk, dv, visible, valid, seed, part,
         *launch.strides(dout), *launch.strides(q), *launch.strides(k), *launch.strides(v), *launch.strides(dq),
         launch.batch_stride(visible, 2), launch.batch_stride(valid, 2),
-        heads, beats, batch * heads, each, parts, **vars(common) | {"D0": whole_head(head_dim), "D1": 0},
-        L=leads, C=tile.columns, R=tile.rows, MULTIPLE=each > 1, SAME=_same_strides(q, k, v),
-        STAGES=tile.stages, num_warps=tile.warps,
+        heads, beats, batch * heads, parts, **vars(common),
+        L=leads, C=tile.columns, R=tile.rows, SAME=_same_strides(q, k, v),
+        STAGES=tile.stages, **tile.options(dropout=seed is not None),
     )  # fmt: skip
     if parts > 1:
         launch.start(

@@ -55,7 +55,7 @@ def store_sum(x, offset, x0, x1, keep, add, HAS: tl.constexpr, D: tl.constexpr, 
     store_rows(x, offset, x0, x1, keep, D, D0, D1)
 
 
-@triton.jit(do_not_specialize=["H", "T", "BH", "heads", "splits", "threshold"])
+@triton.jit(do_not_specialize=["H", "T", "BH", "splits", "threshold"])
 def local_backward(
     dout,  # [B, H, N, D]
     q,  # [B, H, N, D]
@@ -72,23 +72,22 @@ def local_backward(
     part,  # None or [3, B * H, splits, L, D] float32: gradients of the class rows of q, k, v
     gb, gh, gn, qb, qh, qn, kb, kh, kn, vb, vh, vn, db, dh, dn,  # strides of batch, head and token, in elements
     visible_b, valid_b,  # batch strides of the masks, 0 when shared
-    H, T, BH, heads, splits,
+    H, T, BH, splits,
     scale, threshold, keep_scale,
     L: tl.constexpr, C: tl.constexpr, R: tl.constexpr,
     D: tl.constexpr, D0: tl.constexpr, D1: tl.constexpr,
-    MULTIPLE: tl.constexpr, SAME: tl.constexpr, PRECISION: tl.constexpr, STAGES: tl.constexpr,
+    SAME: tl.constexpr, PRECISION: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
-    """One program: ``heads`` whole heads in turn, or one split of one head when there is a workspace."""
+    """One program: a head, or one split of a head when there is a workspace."""
     if SAME:  # equal strides let the row offsets be computed once
         kb, kh, kn = qb, qh, qn
         vb, vh, vn = qb, qh, qn
     pid = tl.program_id(0)
     if part is None:
         split = 0
-        bh = pid * heads
+        bh = pid
         start = 0
         stop = T
-        tiles = tl.cdiv(T, C) * tl.minimum(heads, BH - bh)
     else:
         # Heads vary fastest, so that concurrent programs read neighbouring heads of the same tokens.
         split = (pid // H) % splits
@@ -96,7 +95,6 @@ def local_backward(
         per_split = tl.cdiv(tl.cdiv(T, C), splits) * C
         start = split * per_split
         stop = tl.minimum(start + per_split, T)
-        tiles = tl.cdiv(tl.maximum(stop - start, 0), C)
     h = (bh % H).to(tl.int64)
     b = (bh // H).to(tl.int64)
     N = L * (T + 1)
@@ -121,8 +119,8 @@ def local_backward(
     dq0, dq1 = zero_rows(R, D0, D1)  # [R, D]
     dk0, dk1 = zero_rows(R, D0, D1)  # [R, D]
     dv0, dv1 = zero_rows(R, D0, D1)  # [R, D]
-    t = start
-    for _ in tl.range(0, tiles, num_stages=STAGES):
+    carried = tl.where(is_class, 1.0, 0.0)[:, None]  # [R, 1]
+    for t in tl.range(start, stop, C, num_stages=STAGES):
         inside = is_beat & (column + t < stop)  # [R]
         token = origin + tl.where(is_beat, t, 0)  # [R]
         is_valid = inside  # [R]
@@ -151,8 +149,6 @@ def local_backward(
         bits_low = (low | tl.where(itself, bit_at(row, 0), 0)) & live_low  # [R]
         bits_high = (high | tl.where(itself, bit_at(row, 1), 0)) & live_high  # [R]
         may = entry_mask(bits_low, bits_high, R)  # [R, R]
-        # A factor, as a select of accumulators by rows upsets Triton 3.2. Class rows go on after their first tile.
-        carried = tl.where(row < tl.where(t > start, L, 0), 1.0, 0.0)[:, None]  # [R, 1]
 
         s = dot_rows(q0, q1, k0, k1, D1, PRECISION)  # [R, R]
         p = tl.where(may, tl.exp2(s * (scale * LOG2E) - log[:, None]), 0.0)  # [R, R]
@@ -160,15 +156,15 @@ def local_backward(
         if seed is not None:
             kept = survivors(seed, b * H + h, token[:, None], token[None, :], threshold)  # [R, R]
             w = tl.where(kept, p * keep_scale, 0.0)
-        dv0, dv1 = add_product(tl.trans(w.to(q0.dtype)), g0, g1, dv0 * carried, dv1 * carried, D1, PRECISION)  # [R, D]
+        dv0, dv1 = add_product(tl.trans(w.to(q0.dtype)), g0, g1, dv0, dv1, D1, PRECISION)  # [R, D]
         dp = dot_rows(g0, g1, v0, v1, D1, PRECISION)  # [R, R]
         if seed is not None:
             dp = tl.where(kept, dp * keep_scale, 0.0)
         # A beat's keys are all here, so that rowsum(dout * out) = rowsum(p * dp) and its output need not be read.
         row_delta = tl.where(is_class, class_delta, tl.sum(p * dp, 1)) * scale  # [R]
         ds = (p * (dp * scale - row_delta[:, None])).to(q0.dtype)  # [R, R]
-        dk0, dk1 = add_product(tl.trans(ds), q0, q1, dk0 * carried, dk1 * carried, D1, PRECISION)  # [R, D]
-        dq0, dq1 = add_product(ds, k0, k1, dq0 * carried, dq1 * carried, D1, PRECISION)  # [R, D]
+        dk0, dk1 = add_product(tl.trans(ds), q0, q1, dk0, dk1, D1, PRECISION)  # [R, D]
+        dq0, dq1 = add_product(ds, k0, k1, dq0, dq1, D1, PRECISION)  # [R, D]
 
         last = t + C >= stop
         closing = row < tl.where(last, L, 0)  # [R] class rows in the last tile
@@ -188,24 +184,7 @@ def local_backward(
         store_sum(dv, offset, dv0, dv1, finished, add, HAS, D, D0, D1)
         store_sum(dk, offset, dk0, dk1, finished, add, HAS, D, D0, D1)
         store_rows(dq, offset, dq0, dq1, finished & ~is_visible, D, D0, D1)
-
-        t = tl.where(last, start, t + C)
-        if part is None:
-            wrap = last & (h + 1 == H)
-            heads_back = (H - 1).to(tl.int64)
-            dout += tl.where(wrap, gb - heads_back * gh, tl.where(last, gh, 0))
-            q += tl.where(wrap, qb - heads_back * qh, tl.where(last, qh, 0))
-            k += tl.where(wrap, kb - heads_back * kh, tl.where(last, kh, 0))
-            v += tl.where(wrap, vb - heads_back * vh, tl.where(last, vh, 0))
-            advance = tl.where(wrap, db - heads_back * dh, tl.where(last, dh, 0))
-            dq += advance
-            dk += advance
-            dv += advance
-            lse += tl.where(last, N, 0)
-            delta += tl.where(last, L, 0)
-            h = tl.where(wrap, 0, h + tl.where(last, 1, 0))
-            b += tl.where(wrap, 1, 0)
-        if MULTIPLE:  # a NaN must not survive into the next head, and a factor of 0 would let it
-            dq0, dq1 = tl.where(last, 0.0, dq0), tl.where(last, 0.0, dq1)
-            dk0, dk1 = tl.where(last, 0.0, dk0), tl.where(last, 0.0, dk1)
-            dv0, dv1 = tl.where(last, 0.0, dv0), tl.where(last, 0.0, dv1)
+        # A factor, as a select of accumulators by rows upsets Triton 3.2. Only class rows go on in the next tile.
+        dq0, dq1 = dq0 * carried, dq1 * carried
+        dk0, dk1 = dk0 * carried, dk1 * carried
+        dv0, dv1 = dv0 * carried, dv1 * carried

@@ -66,4 +66,5 @@ def backward(
 
 def _sequence(lead: Tensor, valid: Tensor | None, leads: int) -> Sequence:
     real = launch.bytes_of(valid)  # [n] or [B, n]
-    return Sequence(leads, lead.shape[-1], lead=lead, valid=real, valid_stride=launch.batch_stride(real, 1))
+    beats = max(lead.shape[-1], 1)  # a divisor, though lead ids make it needless
+    return Sequence(leads, beats, lead=lead, valid=real, valid_stride=launch.batch_stride(real, 1))

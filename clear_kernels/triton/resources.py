@@ -47,16 +47,17 @@ _POINTERS = {
 
 @dataclass(frozen=True)
 class Launch:
-    """One kernel launch: the kernel, its arguments by name, and its warps."""
+    """One kernel launch: the kernel, its arguments by name, its warps, and the registers a thread may have."""
 
     kernel: Any
     arguments: dict[str, object]
     warps: int
+    registers: int | None = None
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What one compiled kernel takes; ``blocks`` is how many fit on an SM."""
+    """What one compiled kernel takes; ``blocks`` is how many fit on an SM, ``occupancy`` their share of its threads."""
 
     kernel: str
     capability: int
@@ -65,6 +66,7 @@ class Resources:
     spill_bytes: int
     shared_bytes: int
     blocks: int
+    occupancy: float
     instructions: int
 
 
@@ -109,9 +111,8 @@ def compile_launch(launch_: Launch, capability: int) -> Resources:
     Raises:
         RuntimeError: If Triton or its assembler cannot compile it.
     """
-    compiled = triton.compile(
-        _source(launch_), target=GPUTarget("cuda", capability, 32), options={"num_warps": launch_.warps}
-    )
+    options = {"num_warps": launch_.warps, "maxnreg": launch_.registers}
+    compiled = triton.compile(_source(launch_), target=GPUTarget("cuda", capability, 32), options=options)
     shared = int(compiled.metadata.shared)
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(compiled.asm["cubin"])
@@ -120,6 +121,7 @@ def compile_launch(launch_: Launch, capability: int) -> Resources:
         code = _tool("nvdisasm", "-c", file.name)
     registers, stack = (int(re.search(rf"{name}:(\d+)", usage)[1]) for name in ("REG", "STACK"))  # type: ignore[index]
     operations = Counter(re.findall(r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z0-9]+)", code, re.MULTILINE))
+    blocks = _blocks_per_sm(capability, launch_.warps, registers, shared)
     return Resources(
         kernel=launch_.kernel.fn.__name__,
         capability=capability,
@@ -127,7 +129,8 @@ def compile_launch(launch_: Launch, capability: int) -> Resources:
         registers=registers,
         spill_bytes=stack if operations["STL"] or operations["LDL"] else 0,
         shared_bytes=shared,
-        blocks=_blocks_per_sm(capability, launch_.warps, registers, shared),
+        blocks=blocks,
+        occupancy=round(blocks * launch_.warps * 32 / THREADS_PER_SM[capability], 3),
         instructions=sum(operations.values()),
     )
 
@@ -138,9 +141,10 @@ def _recording(target: Target) -> Iterator[list[Launch]]:
     found: list[Launch] = []
 
     def record(kernel: Any, programs: int, *arguments: object, **constants: object) -> None:
-        warps = constants.pop("num_warps", 4)
+        warps, registers = constants.pop("num_warps", 4), constants.pop("maxnreg", None)
         assert isinstance(warps, int)
-        found.append(Launch(kernel, dict(zip(kernel.arg_names, arguments, strict=False)) | constants, warps))
+        assert registers is None or isinstance(registers, int)
+        found.append(Launch(kernel, dict(zip(kernel.arg_names, arguments, strict=False)) | constants, warps, registers))
 
     with mock.patch.object(launch, "start", record), mock.patch.object(launch, "target_of", return_value=target):
         yield found

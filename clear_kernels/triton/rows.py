@@ -41,20 +41,34 @@ def store_rows(x, offset, x0, x1, keep, D: tl.constexpr, D0: tl.constexpr, D1: t
 
 
 @triton.jit
+def operand(x, PRECISION: tl.constexpr):
+    """What a product takes of x. "wide" widens half precision, as plain arithmetic then takes fewer registers.
+
+    The assembly keeps the compiler from moving the conversion behind the shared memory again.
+    """
+    if PRECISION == "wide":
+        x = tl.inline_asm_elementwise("mov.b32 $0, $1;", "=f,f", [x.to(tl.float32)], tl.float32, True, 1)
+    return x
+
+
+@triton.jit
 def dot_rows(x0, x1, y0, y1, D1: tl.constexpr, PRECISION: tl.constexpr):
     """x yᵀ: [M, N] float32 from rows [M, D] and [N, D]."""
-    s = tl.dot(x0, tl.trans(y0), input_precision=PRECISION)  # [M, N]
+    UNITS: tl.constexpr = "ieee" if PRECISION == "wide" else PRECISION
+    s = tl.dot(operand(x0, PRECISION), tl.trans(operand(y0, PRECISION)), input_precision=UNITS)  # [M, N]
     if D1 > 0:
-        s = tl.dot(x1, tl.trans(y1), s, input_precision=PRECISION)  # [M, N]
+        s = tl.dot(operand(x1, PRECISION), tl.trans(operand(y1, PRECISION)), s, input_precision=UNITS)  # [M, N]
     return s
 
 
 @triton.jit
 def add_product(p, y0, y1, acc0, acc1, D1: tl.constexpr, PRECISION: tl.constexpr):
     """acc + p y: [M, D0], [M, D1] float32 from [M, N] and rows [N, D]."""
-    acc0 = tl.dot(p, y0, acc0, input_precision=PRECISION)  # [M, D0]
+    UNITS: tl.constexpr = "ieee" if PRECISION == "wide" else PRECISION
+    p = operand(p, PRECISION)  # [M, N]
+    acc0 = tl.dot(p, operand(y0, PRECISION), acc0, input_precision=UNITS)  # [M, D0]
     if D1 > 0:
-        acc1 = tl.dot(p, y1, acc1, input_precision=PRECISION)  # [M, D1]
+        acc1 = tl.dot(p, operand(y1, PRECISION), acc1, input_precision=UNITS)  # [M, D1]
     return acc0, acc1
 
 

@@ -48,7 +48,7 @@ def tile_backward(
 
     position = tl.arange(0, M)  # [M]
     inside = position < n  # [M]
-    token, own, is_real, is_beat = locate(position, n, lead, valid, index, T, L)  # [M]
+    token, code, is_real, is_beat = locate(position, n, lead, valid, index, T, L)  # [M]
     is_query = is_real  # [M]
     write = inside  # [M] rows of dq
     if index is not None:
@@ -61,7 +61,7 @@ def tile_backward(
     v0, v1 = load_rows(v + b * vb + h * vh, offset * vn, is_real, D, D0, D1)  # [M, D]
     # +inf in rows that are no query makes their weights 0.
     log = tl.load(lse + bh * tokens + token, mask=is_query, other=float("inf")) * LOG2E  # [M]
-    may = dense_mask(own, is_beat, own, is_beat, is_real, True)  # [M, M]
+    may = dense_mask(code[:, None], code[None, :], True)  # [M, M]
 
     s = dot_rows(q0, q1, k0, k1, D1, PRECISION)  # [M, M]
     p = tl.where(may, tl.exp2(s * (scale * LOG2E) - log[:, None]), 0.0)  # [M, M]

@@ -20,6 +20,9 @@ WAVES = 4
 # Compute capabilities whose matrix instructions Triton uses, and that read float32 as TF32 on request.
 _MATRIX_CAPABILITY = 80
 
+# Registers of an SM; a thread has 255 of them at most.
+_REGISTERS = 65_536
+
 
 @dataclass(frozen=True)
 class Target:
@@ -31,24 +34,50 @@ class Target:
 
 
 @dataclass(frozen=True)
-class LocalTile:
-    """Class rows and ``columns`` beat columns in ``rows`` rows; ``resident`` blocks are expected on one SM."""
+class Tile:
+    """What every tile says of its program.
 
-    rows: int
-    columns: int
+    Attributes:
+        parts: Widths of the one or two power-of-two parts in which a row of the head dimension is held.
+        warps: Warps of a block.
+        stages: Depth of the pipeline of loads; 1 is none.
+        blocks: How many blocks are to be resident on an SM; the compiler may not take more registers than that allows.
+    """
+
+    parts: tuple[int, int]
     warps: int
     stages: int
-    resident: int
+    blocks: int
+
+    def options(self, *, dropout: bool) -> dict[str, int]:
+        """The launch options and constants that all attention kernels take."""
+        # The random numbers need registers of their own, for which residency is given up.
+        blocks = 1 if dropout else self.blocks
+        registers = min(255, _REGISTERS // (32 * self.warps * blocks) // 8 * 8)
+        return {"D0": self.parts[0], "D1": self.parts[1], "num_warps": self.warps, "maxnreg": registers}
 
 
 @dataclass(frozen=True)
-class DenseTile:
+class LocalTile(Tile):
+    """Class rows and ``columns`` beat columns in ``rows`` rows."""
+
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True)
+class DenseTile(Tile):
     """Query rows by key rows."""
 
     queries: int
     keys: int
-    warps: int
-    stages: int
+
+
+@dataclass(frozen=True)
+class WholeTile(Tile):
+    """A whole sequence of up to ``rows`` tokens."""
+
+    rows: int
 
 
 def next_power_of_two(n: int) -> int:
@@ -69,9 +98,130 @@ def head_parts(head_dim: int) -> tuple[int, int]:
     return (whole, 0) if tail >= main else (main, tail)
 
 
-def uses_matrix_units(itemsize: int, precision: str, target: Target) -> bool:
-    """Whether dot products run on matrix units; otherwise they are plain float32 arithmetic and want small tiles."""
-    return target.capability >= _MATRIX_CAPABILITY and (itemsize == 2 or precision == "tf32")
+def machine(itemsize: int, precision: str, target: Target) -> str:
+    """Which matrix units the products run on: ``hopper``, ``blackwell``, ``ampere``, or ``none``.
+
+    ``ampere`` stands for all that share its instructions: 8.x and 12.x. With ``none``, products are plain float32
+    arithmetic, which wants small tiles and many warps.
+    """
+    if target.capability < _MATRIX_CAPABILITY or (itemsize == 4 and precision != "tf32"):
+        return "none"
+    if itemsize == 4:
+        return "ampere"
+    return {90: "hopper", 100: "blackwell", 103: "blackwell"}.get(target.capability, "ampere")
+
+
+def _halves(head_dim: int) -> tuple[int, int]:
+    """A row in two equal parts, or whole where a half would be narrower than 32."""
+    whole = whole_head(head_dim)
+    return (whole // 2, whole // 2) if whole >= 64 else (whole, 0)
+
+
+def _plain(head_dim: int, itemsize: int) -> tuple[int, int]:
+    """Parts for plain arithmetic: 96 stays (64, 32) in float32, which has no registers for padding."""
+    return head_parts(head_dim) if itemsize == 4 and head_dim % 64 == 32 else _halves(head_dim)
+
+
+def _whole(head_dim: int) -> tuple[int, int]:
+    return whole_head(head_dim), 0
+
+
+def local_forward_tile(leads: int, head_dim: int, itemsize: int, precision: str, target: Target) -> LocalTile:
+    """The tile of ``local_forward``."""
+    units = machine(itemsize, precision, target)
+    if units == "none" or itemsize == 4:
+        warps = 16 if itemsize == 4 and head_dim > 64 else 8
+        return _local(leads, 32, _whole(head_dim), warps, stages=1, blocks=1)
+    parts = head_parts(head_dim)
+    if units == "ampere":
+        if head_dim > 64:
+            return _local(leads, 64, _whole(head_dim), warps=8, stages=1, blocks=1)
+        parts = _halves(head_dim)
+    rows = _rows(leads, 64)
+    # Each stage holds q, k and v.
+    stages = 2 if 2 * 3 * rows * sum(parts) * itemsize <= target.shared // 2 else 1
+    if rows > 64 or head_dim > 128:
+        return _local(leads, 64, parts, warps=8, stages=1, blocks=1)
+    return _local(leads, 64, parts, warps=4, stages=stages, blocks=3 if head_dim <= 64 and units != "ampere" else 2)
+
+
+def local_backward_tile(
+    leads: int, head_dim: int, itemsize: int, precision: str, target: Target, *, dropout: bool
+) -> LocalTile:
+    """The tile of ``local_backward``; with dropout it takes more registers."""
+    units = machine(itemsize, precision, target)
+    if units == "none":
+        if itemsize == 2:
+            parts = _whole(head_dim) if head_dim <= 64 else _halves(head_dim)
+            return _local(leads, 32, parts, warps=4 if head_dim <= 32 else 8, stages=1, blocks=1)
+        return _local(leads, 32, _whole(head_dim), warps=8 if head_dim <= 32 else 16, stages=1, blocks=1)
+    parts = _whole(head_dim)
+    if head_dim > 64 or itemsize == 4 or _rows(leads, 32) > 64:
+        return _local(leads, 32, parts, warps=8, stages=1, blocks=1)
+    # Warp-group products read their operands from shared memory; elsewhere 64 rows would not fit the registers.
+    if units == "ampere":
+        return _local(leads, 32, parts, warps=8 if dropout else 4, stages=1, blocks=2)
+    return _local(leads, 64, _halves(head_dim), warps=8 if dropout else 4, stages=1, blocks=2)
+
+
+def whole_forward_tile(head_dim: int, itemsize: int, precision: str, target: Target) -> WholeTile:
+    """The tile of ``tile_forward``."""
+    units = machine(itemsize, precision, target)
+    if units == "none" or itemsize == 4 or head_dim > 128:
+        return WholeTile(_plain(head_dim, itemsize), warps=8, stages=1, blocks=1, rows=32)
+    if units == "ampere":
+        return WholeTile(_whole(head_dim), warps=4, stages=1, blocks=4 if head_dim <= 32 else 3, rows=64)
+    return WholeTile(head_parts(head_dim), warps=4, stages=1, blocks=4 if head_dim <= 96 else 3, rows=64)
+
+
+def whole_backward_tile(head_dim: int, itemsize: int, precision: str, target: Target) -> WholeTile:
+    """The tile of ``tile_backward``."""
+    units = machine(itemsize, precision, target)
+    if units == "none" or itemsize == 4 or head_dim > 128:
+        return WholeTile(_plain(head_dim, itemsize), warps=8, stages=1, blocks=1, rows=32)
+    if units == "ampere":
+        if head_dim > 64:
+            return WholeTile(_whole(head_dim), warps=8, stages=1, blocks=1, rows=64)
+        return WholeTile(_whole(head_dim), warps=4, stages=1, blocks=3 if head_dim <= 32 else 2, rows=64)
+    return WholeTile(head_parts(head_dim), warps=4, stages=1, blocks=4 if head_dim <= 64 else 2, rows=64)
+
+
+def dense_forward_tile(head_dim: int, itemsize: int, precision: str, target: Target) -> DenseTile:
+    """The tile of ``dense_forward``."""
+    units = machine(itemsize, precision, target)
+    if units == "none" or itemsize == 4 or head_dim > 128:
+        parts = _plain(head_dim, itemsize) if itemsize == 2 or head_dim == 96 else _whole(head_dim)
+        return DenseTile(parts, warps=8, stages=1, blocks=1, queries=32, keys=32)
+    if units == "blackwell":
+        return DenseTile(head_parts(head_dim), warps=4, stages=2, blocks=2, queries=64, keys=64)
+    if units == "ampere" and head_dim > 64:
+        return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=32)
+    keys = 64 if head_dim <= 64 and units == "hopper" else 32
+    return DenseTile(head_parts(head_dim), warps=4, stages=2, blocks=2, queries=64, keys=keys)
+
+
+def dense_query_tile(head_dim: int, itemsize: int, precision: str, target: Target) -> DenseTile:
+    """The tile of ``dense_backward_query``."""
+    units = machine(itemsize, precision, target)
+    if units == "none" or itemsize == 4 or head_dim > 128:
+        parts = _plain(head_dim, itemsize)
+        return DenseTile(parts, warps=8, stages=1, blocks=1, queries=32, keys=32 if head_dim <= 96 else 16)
+    if units == "ampere":
+        return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=32)
+    keys = 64 if head_dim <= 64 else 32
+    return DenseTile(head_parts(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=keys)
+
+
+def dense_key_tile(head_dim: int, itemsize: int, precision: str, target: Target) -> DenseTile:
+    """The tile of ``dense_backward_key``."""
+    units = machine(itemsize, precision, target)
+    if units == "none" or itemsize == 4 or head_dim > 128:
+        if units == "none" and itemsize == 2 and head_dim > 32:
+            return DenseTile(_halves(head_dim), warps=8, stages=1, blocks=1, queries=16, keys=16)
+        return DenseTile(_halves(head_dim), 8, stages=1, blocks=1, queries=32 if head_dim <= 64 else 16, keys=32)
+    if head_dim <= (32 if units == "ampere" else 64):
+        return DenseTile(head_parts(head_dim), warps=4, stages=1, blocks=2, queries=32, keys=64)
+    return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=32, keys=32)
 
 
 def _rows(leads: int, smallest: int) -> int:
@@ -79,41 +229,9 @@ def _rows(leads: int, smallest: int) -> int:
     return max(smallest, next_power_of_two(2 * leads))
 
 
-def local_forward_tile(leads: int, head_dim: int, itemsize: int, precision: str, target: Target) -> LocalTile:
-    """The tile of ``local_forward``."""
-    matrix = uses_matrix_units(itemsize, precision, target)
-    rows = _rows(leads, 64 if matrix else 32)
-    width = sum(head_parts(head_dim)) * itemsize
-    warps = 4 if rows <= 64 and width <= 256 and matrix else 8
-    # Each stage holds q, k and v; two blocks should fit on an SM.
-    stages = 2 if matrix and 2 * (3 * rows * width * 2) <= target.shared else 1
-    return LocalTile(rows, rows // leads - 1, warps, stages, resident=3 if width <= 128 else 2)
-
-
-def local_backward_tile(leads: int, head_dim: int, itemsize: int, precision: str, target: Target) -> LocalTile:
-    """The tile of ``local_backward``."""
-    matrix = uses_matrix_units(itemsize, precision, target)
-    # Warp-group products read their operands from shared memory; elsewhere a large tile would not fit the registers.
-    large = matrix and target.capability in (90, 100, 103) and head_dim <= 64 and itemsize == 2
-    rows = _rows(leads, 64 if large else 32)
-    warps = 4 if rows <= 64 and matrix else 8
-    return LocalTile(rows, rows // leads - 1, warps, 1, resident=2)
-
-
-def dense_forward_tile(head_dim: int, itemsize: int, precision: str, target: Target) -> DenseTile:
-    """The tile of ``dense_forward``."""
-    matrix = uses_matrix_units(itemsize, precision, target)
-    size = 64 if matrix else 32
-    width = sum(head_parts(head_dim)) * itemsize
-    stages = 2 if matrix and 2 * (2 * 2 + 1) * size * width <= target.shared else 1
-    return DenseTile(size, size, 4 if width <= 256 and matrix else 8, stages)
-
-
-def dense_backward_tile(head_dim: int, itemsize: int, precision: str, target: Target) -> DenseTile:
-    """The tile of ``dense_backward_query``, ``dense_backward_key`` and ``tile_backward``."""
-    matrix = uses_matrix_units(itemsize, precision, target)
-    size = 64 if matrix else 32
-    return DenseTile(size, size, 4 if head_dim <= 64 and matrix else 8, 1)
+def _local(leads: int, smallest: int, parts: tuple[int, int], warps: int, stages: int, blocks: int) -> LocalTile:
+    rows = _rows(leads, smallest)
+    return LocalTile(parts, warps, stages, blocks, rows, rows // leads - 1)
 
 
 def splits(heads: int, tiles: int) -> int:
@@ -126,7 +244,7 @@ def splits(heads: int, tiles: int) -> int:
 
 def heads_per_program(heads: int, tile: LocalTile, target: Target) -> int:
     """How many of ``heads`` = B * H heads one program takes in turn."""
-    return max(1, heads // (WAVES * tile.resident * target.processors))
+    return max(1, heads // (WAVES * tile.blocks * target.processors))
 
 
 def merge_block(head_dim: int, parts: int) -> int:

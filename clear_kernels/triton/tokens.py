@@ -20,31 +20,36 @@ def sequence_length(count, b, count_b, N):
     return n
 
 
+# The code of a sequence position: its lead, plus BEAT if it is a beat; NOBODY, a lead that no token has, if padding.
+BEAT = tl.constexpr(128)
+NOBODY = tl.constexpr(127)
+
+
 @triton.jit
 def locate(position, n, lead, valid, index, T, L: tl.constexpr):
-    """Token and lead (int32), is it a real token, is it a beat (bool): [R] each, for positions [R] of a sequence."""
+    """Token (int32), code (int32), is it a real token, is it a beat (bool): [R] each, for positions [R]."""
     inside = position < n  # [R]
     is_beat = position >= L  # [R]
     token = position  # [R]
     if index is not None:
         token = tl.load(index + position, mask=inside, other=0)  # [R]
-    if lead is None:
-        own = tl.where(is_beat, (token - L) // T, position)  # [R]
-    else:
-        own = tl.load(lead + (position - L), mask=inside & is_beat, other=-1)  # [R]
-        own = tl.where(is_beat, own, position)  # [R]
+    own = (token - L) // T  # [R]
+    if lead is not None:
+        own = tl.load(lead + (position - L), mask=inside & is_beat, other=0)  # [R]
     is_real = inside  # [R]
     if valid is not None:
         is_real = inside & (tl.load(valid + (position - L), mask=inside & is_beat, other=1) != 0)  # [R]
-    return token, own, is_real, is_beat
+    code = tl.where(is_real, tl.where(is_beat, own + BEAT, position), NOBODY)  # [R]
+    return token, code, is_real, is_beat
 
 
 @triton.jit
-def dense_mask(own_q, beat_q, own_k, beat_k, real_k, MIXED: tl.constexpr):
-    """Who attends whom: bool [M, N]. Without class tokens in the tile (not MIXED) every real key is attended."""
+def dense_mask(query, key, MIXED: tl.constexpr):
+    """Which pairs attend, for codes that broadcast: bool. Without class tokens (not MIXED) every real key is attended.
+
+    One code per token instead of its lead and flags: a thread holds them for every row and column of its tile.
+    """
+    may = key >= BEAT
     if MIXED:
-        may = (own_q[:, None] == own_k[None, :]) | (beat_q[:, None] & beat_k[None, :])  # [M, N]
-        may = may & real_k[None, :]
-    else:
-        may = real_k[None, :]  # [1, N]
+        may = (((query ^ key) & (BEAT - 1)) == 0) | ((query & key) >= BEAT)
     return may

@@ -1,5 +1,6 @@
-// Software prefetch of the next heartbeat. Its rows lie one lead apart, too far for the hardware to foresee, and asking
-// for all of them at once would fill the miss buffers and stall the loads at hand; so every tile asks for a few.
+// Software prefetch of the next heartbeat, or of the next task's first rows. They lie too far apart for the hardware to
+// foresee, and asking for all of them at once would fill the miss buffers and stall the loads at hand; so every tile
+// asks for a few cache lines.
 #pragma once
 
 #include "params.h"
@@ -10,35 +11,43 @@ namespace CK_ISA {
 
 class Ahead {
 public:
-  void clear() { next_ = count_ = 0; }
+  void clear() { row_ = rows_ = byte_ = 0; }
 
-  // Starts a list of the rows that each of `readers` has at `leads` positions, `step` apart, to be spread over `tiles`
-  // tiles.
+  // Adds the rows that each of `readers` has at `leads` positions, `step` apart.
   template <class Reader, int READERS>
-  void start(const Reader *const (&readers)[READERS], int64_t first, int64_t step, int64_t leads, int64_t tiles) {
-    int count = 0;
+  void add(const Reader (&readers)[READERS], int64_t first, int64_t step, int64_t leads) {
+    static_assert(READERS <= kMostReaders, "at_ is too short");
     for (int64_t i = 0; i < leads; ++i) {
-      for (const Reader *reader : readers)
-        rows_[count++] = reinterpret_cast<const char *>(reader->address(first + i * step));
+      for (const Reader &reader : readers)
+        at_[rows_++] = reinterpret_cast<const char *>(reader.address(first + i * step));
     }
-    next_ = 0;
-    count_ = count;
-    bytes_ = readers[0]->row_bytes();
-    pace_ = static_cast<int>(count / (tiles + 1) + 1);
+    bytes_ = readers[0].row_bytes();
+  }
+
+  // Spreads what was added over `tiles` tiles.
+  void spread(int64_t tiles) {
+    const int64_t lines = rows_ * ((bytes_ + kLine - 1) / kLine);
+    lines_per_tile_ = static_cast<int>(lines / (tiles + 1) + 1);
   }
 
   // Called once per tile.
   CK_INLINE void step() {
-    for (int i = 0; i < pace_ && next_ < count_; ++i) {
-      const char *row = rows_[next_++];
-      for (int64_t byte = 0; byte < bytes_; byte += 64) __builtin_prefetch(row + byte);
+    for (int i = 0; i < lines_per_tile_ && row_ < rows_; ++i) {
+      __builtin_prefetch(at_[row_] + byte_);
+      byte_ += kLine;
+      if (byte_ < bytes_) continue;
+      byte_ = 0;
+      ++row_;
     }
   }
 
 private:
-  const char *rows_[6 * kMaxGroup];
-  int count_ = 0, next_ = 0, pace_ = 0;
-  int64_t bytes_ = 0;
+  static constexpr int kMostReaders = 5;
+  static constexpr int64_t kLine = 64;
+
+  const char *at_[2 * kMostReaders * kMaxGroup]; // a heartbeat and a set of class rows
+  int rows_ = 0, row_ = 0, lines_per_tile_ = 0;
+  int64_t bytes_ = 0, byte_ = 0;
 };
 
 } // namespace CK_ISA

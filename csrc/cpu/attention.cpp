@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <initializer_list>
 #include <memory>
 #include <new>
 #include <stdexcept>
 
+#include "pages.h"
 #include "parallel.h"
 #include "variant.h"
 
@@ -99,16 +101,29 @@ void split_into_chunks(Problem &p) {
 
 int64_t element_size(const Problem &p) { return p.dtype == DType::kFloat64 ? 8 : 4; }
 
+// Results of a call that moves `tensors` tensors like q. If those leave the caches before anybody reads them, results
+// are streamed, provided that rows are whole cache lines and computed in place, as float32 and float64 ones are.
+void prepare_results(Problem &p, int64_t tensors, std::initializer_list<void *> results) {
+  constexpr int64_t kCache = int64_t{32} << 20; // what a few cores share on today's processors; systems misreport it
+  const bool in_place = p.dtype == DType::kFloat32 || p.dtype == DType::kFloat64;
+  const int64_t row = p.dim * (in_place ? element_size(p) : 2), bytes = p.batch * p.heads * p.rows * row;
+  p.stream = in_place && row % 64 == 0 && tensors * bytes > kCache;
+  for (void *result : results) {
+    if (reinterpret_cast<uintptr_t>(result) % 64 != 0) p.stream = false;
+    prefer_huge_pages(result, static_cast<size_t>(bytes));
+  }
+}
+
 template <class P, class Run, class Merge>
 void run(const P &p, int threads, size_t scratch_bytes, const Run &task, const Merge &merge) {
   const size_t stride = (scratch_bytes + 63) / 64 * 64 + 64;
   const int workers = static_cast<int>(std::clamp<int64_t>(p.tasks(), 1, std::max(threads, 1)));
   const Buffer scratch(stride * static_cast<size_t>(workers));
-  parallel_for(p.tasks(), workers, [&](int64_t index, int worker) {
-    task(p, index, scratch.get() + stride * static_cast<size_t>(worker));
+  parallel_for(p.tasks(), workers, [&](int64_t index, int64_t following, int worker) {
+    task(p, index, following, scratch.get() + stride * static_cast<size_t>(worker));
   });
   if (p.chunks == 1) return;
-  parallel_for(p.batch * p.heads, workers, [&](int64_t index, int worker) {
+  parallel_for(p.batch * p.heads, workers, [&](int64_t index, int64_t, int worker) {
     merge(p, index, scratch.get() + stride * static_cast<size_t>(worker));
   });
 }
@@ -125,6 +140,7 @@ void attention_forward(ForwardProblem p, int threads, const std::string &isa) {
   const Variant &variant = choose(isa);
   const GlobalTokens global = list_global(p);
   split_into_chunks(p);
+  prepare_results(p, 4, {p.out});
   const int64_t per_chunk = p.chunks == 1 ? 0 : p.leads * (2 + variant.width(p)) * element_size(p);
   const Buffer partials(static_cast<size_t>(p.tasks() * per_chunk));
   p.partials = partials.get();
@@ -135,6 +151,7 @@ void attention_backward(BackwardProblem p, int threads, const std::string &isa) 
   const Variant &variant = choose(isa);
   const GlobalTokens global = list_global(p);
   split_into_chunks(p);
+  prepare_results(p, 8, {p.dq, p.dk, p.dv});
   const int64_t per_chunk = p.chunks == 1 ? 0 : 3 * p.leads * variant.width(p) * element_size(p);
   const Buffer partials(static_cast<size_t>(p.tasks() * per_chunk));
   p.partials = partials.get();

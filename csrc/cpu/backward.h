@@ -24,6 +24,7 @@ template <class T> struct Backward {
 
   Group group;
   Ahead ahead;
+  int64_t following_head = -1, following_group = 0;  // the next task's, or -1
   RowBlock<C> class_q, class_k, class_v, class_dout; // [L]
   C *class_delta;                                    // [L]
   C *class_dq, *class_dk, *class_dv;                 // [L, width]
@@ -63,11 +64,10 @@ template <class T> struct Backward {
   void start(int64_t batch_head) {
     batch = batch_head / p.heads;
     head = batch_head % p.heads;
-    const Tensor saved_out = {p.out, {p.rows * p.heads * p.dim, p.dim, p.heads * p.dim}};
     q = RowReader<T>(p, p.q, batch, head);
     k = RowReader<T>(p, p.k, batch, head);
     v = RowReader<T>(p, p.v, batch, head);
-    out = RowReader<T>(p, saved_out, batch, head);
+    out = RowReader<T>(p, saved_out(), batch, head);
     dout = RowReader<T>(p, p.dout, batch, head);
     dq = RowWriter<T>(p, p.dq, batch, head);
     dk = RowWriter<T>(p, p.dk, batch, head);
@@ -84,6 +84,14 @@ template <class T> struct Backward {
       class_delta[i] = delta_of(i, class_dout.rows[i]);
     }
   }
+
+  // Names the task to come: its batch and head, and its first group.
+  void follow(int64_t batch_head, int64_t first_group) {
+    following_head = batch_head;
+    following_group = first_group;
+  }
+
+  Tensor saved_out() const { return {p.out, {p.rows * p.heads * p.dim, p.dim, p.heads * p.dim}}; }
 
   // rowsum(dout * out), which equals rowsum(dP * P).
   CK_INLINE C delta_of(int64_t position, const C *dout_row) {
@@ -165,7 +173,8 @@ template <class T> struct Backward {
       add_scaled<C>(class_dk + at, own_ds[r], group_q.rows[r], width);
       add_scaled<C>(class_dv + at, own_p[r], group_dout.rows[r], width);
     }
-    weighted_sum<C>({dscore, 1, stride, group_k.rows, keys, nullptr, own_ds, own_k, to_dq.rows, queries, width}, ahead);
+    weighted_sum<C>(
+        {dscore, 1, stride, group_k.rows, keys, nullptr, own_ds, own_k, to_dq.rows, queries, width, p.stream}, ahead);
     for (int r = 0; r < queries; ++r) dq.commit(query_position[r], to_dq.rows[r]);
   }
 
@@ -194,10 +203,11 @@ template <class T> struct Backward {
       base_dk[i] = group.visible[i] ? global_dk + at : nullptr;
       base_dv[i] = group.visible[i] ? global_dv + at : nullptr;
     }
-    weighted_sum<C>(
-        {dscore, stride, 1, group_q.rows, group.local, base_dk, class_ds, own_q, to_dk.rows, group.size, width}, ahead);
+    weighted_sum<C>({dscore, stride, 1, group_q.rows, group.local, base_dk, class_ds, own_q, to_dk.rows, group.size,
+                     width, p.stream},
+                    ahead);
     weighted_sum<C>({probability, stride, 1, group_dout.rows, group.local, base_dv, class_p, own_dout, to_dv.rows,
-                     group.size, width},
+                     group.size, width, p.stream},
                     ahead);
     for (int i = 0; i < group.size; ++i) {
       dk.commit(group.position[i], to_dk.rows[i]);
@@ -205,11 +215,20 @@ template <class T> struct Backward {
     }
   }
 
-  // Asks for the rows of the next heartbeat while this one is worked on.
+  // Asks for the rows of the next heartbeat, or task, while this heartbeat is worked on.
   void look_ahead(int64_t next, int64_t last) {
-    if (!p.grid() || p.all_visible || next >= last) return ahead.clear();
-    const RowReader<T> *const readers[] = {&k, &v, &q, &dout, &out};
-    ahead.start(readers, p.leads + next, p.beats, p.leads, 3 * (p.leads / kDotRows) * (p.leads / kDotCols));
+    ahead.clear();
+    if (!p.grid() || p.all_visible) return;
+    if (next < last) {
+      ahead.add({k, v, q, dout, out}, p.leads + next, p.beats, p.leads);
+    } else if (following_head >= 0) {
+      const int64_t b = following_head / p.heads, h = following_head % p.heads;
+      const RowReader<T> readers[] = {
+          {p, p.k, b, h}, {p, p.v, b, h}, {p, p.q, b, h}, {p, p.dout, b, h}, {p, saved_out(), b, h}};
+      ahead.add(readers, 0, 1, p.leads);
+      ahead.add(readers, p.leads + following_group, p.beats, p.leads);
+    }
+    ahead.spread(3 * (p.leads / kDotRows) * (p.leads / kDotCols));
   }
 
   void walk(int64_t first, int64_t last) {

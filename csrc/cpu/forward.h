@@ -26,6 +26,7 @@ template <class T> struct Forward {
 
   Group group;
   Ahead ahead;
+  int64_t following_head = -1, following_group = 0; // the next task's, or -1
   int64_t query_position[kMaxGroup];
   RowBlock<C> class_q, class_k, class_v; // [L]
   RowBlock<C> group_q, group_k, block_v; // [G], [G], [groups per block * G]
@@ -84,6 +85,12 @@ template <class T> struct Forward {
     }
   }
 
+  // Names the task to come: its batch and head, and its first group.
+  void follow(int64_t batch_head, int64_t first_group) {
+    following_head = batch_head;
+    following_group = first_group;
+  }
+
   // The first chunk holds the class token's own key; the others start empty.
   void start_class_rows(bool first) {
     classes.reset(p.leads);
@@ -129,7 +136,8 @@ template <class T> struct Forward {
     local.fold(scores, stride, keys + 1, queries, scale);
     local.normalise(scores, stride, keys + 1, queries);
     if (philox.active()) drop_locally();
-    weighted_sum<C>({scores, 1, stride, values, keys, nullptr, own, own_v, target.rows, queries, width}, ahead);
+    weighted_sum<C>({scores, 1, stride, values, keys, nullptr, own, own_v, target.rows, queries, width, p.stream},
+                    ahead);
     local.log_sum_exp(queries, logits);
     for (int r = 0; r < queries; ++r) {
       out.commit(query_position[r], target.rows[r]);
@@ -176,11 +184,19 @@ template <class T> struct Forward {
     clear_pending();
   }
 
-  // Asks for the rows of the next heartbeat while this one is worked on.
+  // Asks for the rows of the next heartbeat, or task, while this heartbeat is worked on.
   void look_ahead(int64_t next, int64_t last) {
-    if (!p.grid() || p.all_visible || next >= last) return ahead.clear();
-    const RowReader<T> *const readers[] = {&k, &q, &v};
-    ahead.start(readers, p.leads + next, p.beats, p.leads, (p.leads / kDotRows) * (p.leads / kDotCols));
+    ahead.clear();
+    if (!p.grid() || p.all_visible) return;
+    if (next < last) {
+      ahead.add({k, q, v}, p.leads + next, p.beats, p.leads);
+    } else if (following_head >= 0) {
+      const int64_t b = following_head / p.heads, h = following_head % p.heads;
+      const RowReader<T> readers[] = {{p, p.k, b, h}, {p, p.q, b, h}, {p, p.v, b, h}};
+      ahead.add(readers, 0, 1, p.leads);
+      ahead.add(readers, p.leads + following_group, p.beats, p.leads);
+    }
+    ahead.spread(2 * (p.leads / kDotRows) * (p.leads / kDotCols));
   }
 
   void walk(int64_t first, int64_t last) {

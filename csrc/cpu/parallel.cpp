@@ -1,5 +1,6 @@
 #include "parallel.h"
 
+#include <algorithm>
 #include <atomic>
 #include <system_error>
 #include <thread>
@@ -13,17 +14,18 @@ namespace clear_kernels {
 namespace {
 
 struct Loop {
-  const std::function<void(int64_t, int)> &body;
-  int64_t tasks;
+  const std::function<void(int64_t, int64_t, int)> &body;
+  int64_t tasks, run; // workers draw runs of consecutive tasks
   std::atomic<int64_t> next_task{0};
   std::atomic<int> next_worker{0};
 
   void work() {
     const int worker = next_worker.fetch_add(1, std::memory_order_relaxed);
     for (;;) {
-      const int64_t task = next_task.fetch_add(1, std::memory_order_relaxed);
-      if (task >= tasks) return;
-      body(task, worker);
+      const int64_t first = next_task.fetch_add(run, std::memory_order_relaxed);
+      const int64_t last = std::min(first + run, tasks);
+      if (first >= tasks) return;
+      for (int64_t task = first; task < last; ++task) body(task, task + 1 < last ? task + 1 : -1, worker);
     }
   }
 };
@@ -55,9 +57,11 @@ void run_on_threads(Loop &loop, int threads) {
 
 } // namespace
 
-void parallel_for(int64_t tasks, int threads, const std::function<void(int64_t, int)> &body) {
-  Loop loop{body, tasks};
+void parallel_for(int64_t tasks, int threads, const std::function<void(int64_t, int64_t, int)> &body) {
+  // Long runs let a task prefetch for its successor; eight or more for each worker even out their speeds.
+  constexpr int64_t kRunsPerWorker = 8, kLongestRun = 8;
   if (threads > tasks) threads = static_cast<int>(tasks);
+  Loop loop{body, tasks, std::clamp<int64_t>(tasks / (kRunsPerWorker * std::max(threads, 1)), 1, kLongestRun)};
   if (threads <= 1) {
     loop.work();
   } else if (const OpenMpParallel parallel = find_openmp()) {

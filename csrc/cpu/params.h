@@ -60,6 +60,7 @@ struct Problem {
   int64_t groups;           // beat columns (grid), or blocks of kMaxGroup packed tokens
   int64_t groups_per_chunk; // groups one task walks through
   int64_t chunks;           // tasks per (batch, head)
+  bool stream;              // results are written past the caches
 
   bool grid() const { return form == Form::kGrid; }
   int64_t tasks() const { return batch * heads * chunks; }
@@ -84,10 +85,11 @@ struct Variant {
   const char *name;
   int64_t (*width)(const Problem &);                 // D rounded up to whole vectors
   size_t (*forward_scratch)(const ForwardProblem &); // bytes per thread
-  void (*forward)(const ForwardProblem &, int64_t task, void *scratch);
+  // `following` is the task that this thread will run next, whose first rows can be fetched early, or -1.
+  void (*forward)(const ForwardProblem &, int64_t task, int64_t following, void *scratch);
   void (*forward_merge)(const ForwardProblem &, int64_t batch_head, void *scratch);
   size_t (*backward_scratch)(const BackwardProblem &);
-  void (*backward)(const BackwardProblem &, int64_t task, void *scratch);
+  void (*backward)(const BackwardProblem &, int64_t task, int64_t following, void *scratch);
   void (*backward_merge)(const BackwardProblem &, int64_t batch_head, void *scratch);
 };
 

@@ -73,7 +73,8 @@ template <class C> inline void pair_dots(const C *const *a, const C *const *b, i
 }
 
 // out_i = base_i + extra_weight_i * extra_i + sum_j weight(i, j) * row_j, with weight(i, j) = w[i * w_row + j * w_col].
-// `base` and `extra` may be null, as may single rows of `base`. out_i may be base_i.
+// `base` and `extra` may be null, as may single rows of `base`. out_i may be base_i. With `stream`, rows are written
+// past the caches.
 template <class C> struct WeightedSum {
   const C *w;
   int64_t w_row, w_col;
@@ -85,6 +86,7 @@ template <class C> struct WeightedSum {
   C *const *out;
   int m;
   int64_t width;
+  bool stream = false;
 };
 
 template <class C, int ROWS, int VECTORS> CK_INLINE void sum_tile(const WeightedSum<C> &s, int first, int64_t d) {
@@ -122,10 +124,17 @@ template <class C, int ROWS, int VECTORS> CK_INLINE void sum_tile(const Weighted
       for (int x = 0; x < VECTORS; ++x) acc[r][x] += weight * row[x];
     }
   }
+  const auto write = [&](auto to_memory) {
 #pragma GCC unroll 8
-  for (int r = 0; r < ROWS; ++r) {
+    for (int r = 0; r < ROWS; ++r) {
 #pragma GCC unroll 8
-    for (int x = 0; x < VECTORS; ++x) store(out[r] + x * lanes, acc[r][x]);
+      for (int x = 0; x < VECTORS; ++x) to_memory(out[r] + x * lanes, acc[r][x]);
+    }
+  };
+  if (s.stream) {
+    write(stream<C>);
+  } else {
+    write(store<C>);
   }
 }
 

@@ -26,17 +26,19 @@ template <template <class> class Task, template <class> class Global, class Prob
     return arena.used();
   }
 
-  template <class T> static void run(const ProblemOf &p, int64_t index, void *memory) {
+  template <class T> static void run(const ProblemOf &p, int64_t index, int64_t following, void *memory) {
     Arena arena(memory);
     Task<T> task(p, arena);
     Global<T> global(task, arena);
     const int64_t chunk = index % p.chunks;
     const ChunkRange range = chunk_range(p, chunk);
     task.start(index / p.chunks);
+    if (following >= 0) task.follow(following / p.chunks, chunk_range(p, following % p.chunks).first);
     task.start_class_rows(chunk == 0);
     if (p.global.capacity > 0) global.run();
     task.walk(range.first, range.last);
     task.finish_class_rows(chunk);
+    if (p.stream) finish_streams();
   }
 
   template <class T> static void merge(const ProblemOf &p, int64_t batch_head, void *memory) {
@@ -66,8 +68,8 @@ template <class Call> auto with_type(DType dtype, Call call) {
 template <class D, class P> size_t scratch(const P &p) {
   return with_type(p.dtype, [&](auto type) { return D::template scratch<decltype(type)>(p); });
 }
-template <class D, class P> void run(const P &p, int64_t index, void *memory) {
-  with_type(p.dtype, [&](auto type) { D::template run<decltype(type)>(p, index, memory); });
+template <class D, class P> void run(const P &p, int64_t index, int64_t following, void *memory) {
+  with_type(p.dtype, [&](auto type) { D::template run<decltype(type)>(p, index, following, memory); });
 }
 template <class D, class P> void merge(const P &p, int64_t batch_head, void *memory) {
   with_type(p.dtype, [&](auto type) { D::template merge<decltype(type)>(p, batch_head, memory); });

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from clear_hug.data.formats import SignalFacts
 from clear_hug.data.record import Record, RecordError
 from clear_hug.data.wfdb_reader import read_wfdb
 from clear_hug.leads import STANDARD_LEADS
@@ -106,6 +107,17 @@ def test_records_without_beats_are_refused(classifier, signal, words):
 def test_unreadable_records_are_refused(tmp_path, checkpoint):
     with pytest.raises(RecordError, match="nothing"):
         predict_file(tmp_path / "nothing", checkpoint)
+
+
+def test_a_recording_in_another_format(micro_demo, checkpoint, tmp_path):
+    record = record_of(micro_demo, 0)
+    np.savez(tmp_path / "r.npz", signal=record.signal, fs=record.fs, leads=np.array(record.leads), units="mV")
+    np.save(tmp_path / "bare.npy", record.signal * 1000)
+    expected = predict_file(micro_demo.out / "records" / micro_demo.store.sources[0], checkpoint)
+    facts = SignalFacts(fs=record.fs, leads=record.leads, units="uV")
+    for found in (predict_file(tmp_path / "r.npz", checkpoint), predict_file(tmp_path / "bare.npy", checkpoint, facts)):
+        assert found.probabilities == pytest.approx(expected.probabilities, abs=1e-6)
+        assert found.record in ("r", "bare")
 
 
 def test_a_pretraining_checkpoint_is_no_classifier(micro_demo):

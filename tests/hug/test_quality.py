@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
+
 import numpy as np
 import pytest
 import synthetic_ecg as made
 from numpy.typing import NDArray
 
-from clear_hug.data import PrepareSettings, Record, prepare_record
+from clear_hug.data import PrepareSettings, Record, prepare_record, read_wfdb
 from clear_hug.data.lead_select import select_leads
-from clear_hug.data.quality import QualityLimits, check_leads
+from clear_hug.data.quality import QualityLimits, check_leads, quality_codes
 from clear_hug.leads import STANDARD_LEADS
 
 GOOD = made.record(fs=250.0).signal
@@ -155,3 +158,85 @@ def test_eight_seconds_and_a_minute(seconds: float) -> None:
     longer = prepare_record(made.record(fs=500.0, seconds=seconds, bpm=72.0), PrepareSettings(beats=80))
     assert (longer.r_index >= 0).sum() == expected
     assert longer.seconds.max() == int(made.r_times(seconds, 72.0)[-1]) + 1
+
+
+def _exchange(pair: str) -> NDArray[np.float64]:
+    """GOOD as it looks with two electrodes exchanged."""
+    one, two, three, avr, avl, avf = GOOD[:, :6].T
+    zero = 0.03 * two
+    limb = {
+        "arms": (-one, three, two, avl, avr, avf),
+        "right arm and left leg": (-three, -two, -one, avf, avl, avr),
+        "right arm and right leg": (-three, zero, three + zero, *3 * (zero,)),
+    }[pair]
+    signal = GOOD.copy()
+    signal[:, :6] = np.stack(limb, axis=1)
+    if pair.endswith("right leg"):
+        one, two = signal[:, 0], signal[:, 1]
+        signal[:, 3:6] = np.stack([-(one + two) / 2, one - two / 2, two - one / 2], axis=1)
+    return signal
+
+
+@pytest.mark.parametrize(
+    ("pair", "note", "code"),
+    [
+        ("arms", "I opposite to V6: limb electrodes exchanged?", "exchanged:I"),
+        ("right arm and left leg", "II opposite to V6: limb electrodes exchanged?", "exchanged:I,II"),
+        ("right arm and right leg", "II nearly flat beside the other limb leads", "right-leg:II"),
+    ],
+)
+def test_exchanged_limb_electrodes(pair: str, note: str, code: str) -> None:
+    notes = _check(_exchange(pair))
+    assert any(note in text for text in notes)
+    assert quality_codes(notes) == code
+
+
+@pytest.mark.parametrize("lead", ["aVR", "aVL", "aVF", "V1", "V2", "V4", "V5", "V6"])
+def test_a_lead_with_the_wrong_sign(lead: str) -> None:
+    signal = GOOD.copy()
+    signal[:, STANDARD_LEADS.index(lead)] *= -1
+    assert _check(signal) == (f"{lead} polarity swapped?",)
+    assert check_leads(signal, STANDARD_LEADS, 250.0).valid.all()
+
+
+def test_noise_between_the_beats_is_noticed() -> None:
+    signal = GOOD.copy()
+    signal[:, 8] += 0.08 * np.random.default_rng(0).standard_normal(len(signal))
+    assert _check(signal) == ("V3 noisy, above 0.05 mV",)
+    assert check_leads(signal, STANDARD_LEADS, 250.0).valid.all()
+
+
+def test_findings_for_machines() -> None:
+    signal = GOOD.copy()
+    signal[:, 3] = 0.4
+    signal[440:460, 6] = np.nan
+    signal[440:480, 8] = np.nan
+    signal[:, 9] *= 1000
+    signal[:, 10] = np.clip(signal[:, 10], -0.02, 0.3)
+    notes = (
+        "V6 missing",
+        *_check(signal),
+        "V2 flat for some beats, which are left out there",
+        "72 beats, first 30 kept",
+    )
+    assert quality_codes(notes) == "gaps:V1 gappy:V3 flat:aVR implausible:V4 clipped:V5"
+    assert quality_codes(("I + III differs from II by 40 % (wrong gains or lead names?)",)) == "contradicting:I"
+    assert quality_codes(()) == ""
+
+
+@pytest.mark.parametrize("leads", [("II",), ("I", "II"), ("V5", "V6"), ("I", "V6"), ("aVR", "aVL")])
+def test_few_leads_are_no_trouble(leads: tuple[str, ...]) -> None:
+    columns = [STANDARD_LEADS.index(lead) for lead in leads]
+    assert check_leads(GOOD[:, columns], leads, 250.0).notes == ()
+
+
+def test_real_records_are_seldom_suspected(shared_dir: Path) -> None:
+    """Measured on 350 records of PTB-XL: 2 with a lead opposite to V6, 0 others; 5 noisy."""
+    found: Counter[str] = Counter()
+    headers = sorted((shared_dir / "data" / "ptbxl" / "records100").rglob("*.hea"))[::3]
+    for header in headers:
+        record = read_wfdb(header)
+        codes = quality_codes(check_leads(record.signal, record.leads, record.fs).notes)
+        found.update({code.split(":")[0] for code in codes.split()})
+    assert found["exchanged"] + found["inverted"] + found["right-leg"] <= 0.02 * len(headers)
+    assert found["noisy"] <= 0.05 * len(headers)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from interpreted import check, small_cases
 
 from clear_kernels.triton import launch_dense, launch_local, tiling
-from clear_kernels.triton.tiling import DenseTile, LocalTile
+from clear_kernels.triton.tiling import DenseTile, LocalTile, WholeTile
 
 HALF = {"dtype": torch.float16}
 
@@ -60,8 +60,10 @@ def test_unusual_scales(scale: float, visible: bool | None) -> None:
 def test_long_records_are_split_and_merged(visible: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiling, "WANTED_PROGRAMS", 12)
     monkeypatch.setattr(tiling, "FEWEST_TILES", 2)
-    monkeypatch.setattr(launch_local, "local_forward_tile", lambda *_: LocalTile(16, 4, 4, 1, 1))
-    monkeypatch.setattr(launch_local, "local_backward_tile", lambda *_: LocalTile(16, 4, 4, 1, 1))
+    monkeypatch.setattr(launch_local, "local_forward_tile", lambda *_: LocalTile((16, 0), 4, 1, 1, rows=16, columns=4))
+    monkeypatch.setattr(
+        launch_local, "local_backward_tile", lambda *_, **__: LocalTile((16, 0), 4, 1, 1, rows=16, columns=4)
+    )
     assert tiling.splits(4, 11) == 3
     check(Case("grid", 3, 41, heads=2, batch=2, visible=visible, valid="batch", dropout_p=0.1))
 
@@ -73,10 +75,19 @@ def test_a_program_takes_several_heads_across_the_batch(monkeypatch: pytest.Monk
     check(Case("grid", 3, 25, batch=3, heads=3, visible="batch", valid="batch", dropout_p=0.2))
 
 
+def _use_dense_tiles(monkeypatch: pytest.MonkeyPatch, queries: int, keys: int, whole: int) -> None:
+    """Take small tiles, so that short sequences need several."""
+    dense = DenseTile((16, 0), 4, 1, 1, queries=queries, keys=keys)
+    for name in ("dense_forward_tile", "dense_query_tile", "dense_key_tile"):
+        monkeypatch.setattr(launch_dense, name, lambda *_: dense)
+    for name in ("whole_forward_tile", "whole_backward_tile"):
+        monkeypatch.setattr(launch_dense, name, lambda *_: WholeTile((16, 0), 4, 1, 1, rows=whole))
+
+
 @pytest.mark.parametrize("form", ["grid", "packed"])
-def test_dense_sequences_of_several_tiles(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch_dense, "dense_forward_tile", lambda *_: DenseTile(16, 32, 4, 1))
-    monkeypatch.setattr(launch_dense, "dense_backward_tile", lambda *_: DenseTile(32, 16, 4, 1))
+@pytest.mark.parametrize(("queries", "keys"), [(16, 32), (32, 16)])
+def test_dense_sequences_of_several_tiles(form: str, queries: int, keys: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    _use_dense_tiles(monkeypatch, queries, keys, whole=16)
     if form == "packed":
         check(Case("packed", 20, 33, batch=2, heads=1, valid="batch", lead="batch", dropout_p=0.2))
     else:
@@ -85,8 +96,7 @@ def test_dense_sequences_of_several_tiles(form: str, monkeypatch: pytest.MonkeyP
 
 def test_visible_beats_in_one_tile_and_in_several(monkeypatch: pytest.MonkeyPatch) -> None:
     # The batch mixes records whose visible beats fit one tile with records that need the kernels for long sequences.
-    monkeypatch.setattr(launch_dense, "dense_forward_tile", lambda *_: DenseTile(16, 16, 4, 1))
-    monkeypatch.setattr(launch_dense, "dense_backward_tile", lambda *_: DenseTile(16, 16, 4, 1))
+    _use_dense_tiles(monkeypatch, 16, 16, whole=16)
     case = Case("grid", 3, 9, batch=3, heads=1, dropout_p=0.1)
     visible = torch.zeros(3, 3, 9, dtype=torch.bool)
     visible[1, :, 2] = True

@@ -1,0 +1,132 @@
+"""What all `clear-hug prepare` commands share: options, the run with its progress bar, and the summary."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from clear_hug.cli.common import count, messages, output, progress_bar
+
+if TYPE_CHECKING:
+    from clear_hug.data.prepare import PrepareResult
+    from clear_hug.data.source import Source
+
+OutOption = Annotated[Path, typer.Option(help="Folder of the store to make.", show_default=False)]
+FsOption = Annotated[float | None, typer.Option(help="Rate of the tokens in Hz.  [default: 100]")]
+BeatsOption = Annotated[
+    int | None,
+    typer.Option(help="Beats kept per recording, from its start.  [default: 30: all of 10 s at 180 bpm; official: 15]"),
+]
+SamplesOption = Annotated[
+    int | None,
+    typer.Option(help="Samples per token, R peak in the middle.  [default: 150: a whole beat at 40 bpm; official: 96]"),
+]
+LeadsOption = Annotated[
+    str | None, typer.Option(help="Leads to keep, by name, separated by commas.  [default: the 12 standard ones]")
+]
+TokenizerOption = Annotated[
+    str, typer.Option(help="beats, or official (the published one: for released weights, misses beats at 100 Hz).")
+]
+WorkersOption = Annotated[int, typer.Option(help="Processes; -1 for one per core.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Make the store anew, whatever store is in --out.")]
+
+
+def data_set_command(make_source: Callable[..., Source]) -> Callable[..., None]:
+    """A command from a function that makes a data set of its own options; the shared options are added to them.
+
+    The function's first option, `root`, comes first, then the shared `--out`, then its others, then the other shared.
+    """
+
+    @wraps(make_source)
+    def command(**given: Any) -> None:
+        own = {name: given.pop(name) for name in inspect.signature(make_source).parameters}
+        out, workers, overwrite = given.pop("out"), given.pop("workers"), given.pop("overwrite")
+        _run(make_source(**own), out, _settings(**given), workers, overwrite)
+
+    root, *others = _parameters(make_source)
+    out, *shared = _parameters(_shared)
+    parameters = [root, out, *others, *shared]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
+
+
+def _shared(
+    out: OutOption,
+    fs: FsOption = None,
+    beats: BeatsOption = None,
+    beat_samples: SamplesOption = None,
+    leads: LeadsOption = None,
+    tokenizer: TokenizerOption = "beats",
+    workers: WorkersOption = 1,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """The options of every data set, for their names, types and defaults."""
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    hints = get_type_hints(function, include_extras=True)
+    return [
+        parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in inspect.signature(function).parameters.items()
+    ]
+
+
+def _settings(fs: float | None, beats: int | None, beat_samples: int | None, leads: str | None, tokenizer: str) -> Any:
+    from clear_hug.data.settings import PrepareSettings
+    from clear_hug.leads import STANDARD_LEADS
+
+    names = STANDARD_LEADS if leads is None else tuple(name.strip() for name in leads.split(","))
+    return PrepareSettings(tokenizer=tokenizer, fs=fs, beats=beats, beat_samples=beat_samples, leads=names)
+
+
+def _run(source: Source, out: Path, settings: Any, workers: int, overwrite: bool) -> None:
+    from clear_hug.data.prepare import prepare
+
+    if workers == 0 or workers < -1:
+        raise ValueError(f"--workers {workers} must be 1 or more, or -1 for one process per core")
+    with progress_bar() as bar:
+        task = bar.add_task("preparing", total=len(source.names), note="")
+        first: list[int] = []
+
+        def on_chunk(done: int, flagged: int) -> None:
+            first.append(done)
+            elapsed = bar.tasks[task].elapsed or 0.0
+            rate = (done - first[0]) / elapsed if elapsed > 0 else 0.0
+            bar.update(task, completed=done, note=f"{rate:.0f}/s  {flagged} flagged")
+
+        result = prepare(source, out, settings, workers=workers, overwrite=overwrite, on_chunk=on_chunk)
+    if result.already_complete:
+        said = f"{out} is complete already, with these settings; --overwrite makes it anew."
+        messages().print(said, soft_wrap=True, markup=False)
+    _summarise(result)
+
+
+def _summarise(result: PrepareResult) -> None:
+    manifest = result.store.manifest
+    counts = manifest["counts"]
+    lines = [f"Store {result.store.path}: {count(counts['records'], 'record')}, {count(counts['beats'], 'beat')}"]
+    if not result.already_complete:
+        rate = result.made / result.elapsed if result.elapsed > 0 else 0.0
+        lines.append(
+            f"  prepared now: {count(result.made, 'record')} in {result.elapsed:.1f} s ({rate:.0f} per second)"
+        )
+    lines.append(f"  flagged: {counts['flagged']:,}")
+    lines += [f"    {number:,} {reason}" for reason, number in manifest["flags"].items()]
+    lines.append(f"  with notes: {counts['noted']:,} (records.csv has them)")
+    lost = counts["beats_found"] - counts["beats"]
+    if lost:
+        lines.append(
+            f"  not kept: {count(lost, 'beat')} beyond the first {manifest['beats']} of a record; raise --beats"
+        )
+    splits = {"train": 0, "val": 1, "test": 2, "none": -1}
+    lines.append("  split: " + ", ".join(f"{(result.store.split == n).sum():,} {name}" for name, n in splits.items()))
+    for name, task in manifest["tasks"].items():
+        classes = " ".join(f"{label} {n}" for label, n in zip(task["classes"], task["positives"], strict=True))
+        lines.append(f"  task {name}: {count(task['labelled'], 'record')}; {classes}")
+    output().print("\n".join(lines), soft_wrap=True, markup=False)

@@ -1,0 +1,100 @@
+"""Full names of the classes of CPSC2018, CSN, CODE-15 % and the Challenge 2021.
+
+PTB-XL's are in `clear_hug.class_names`. CSN's follow its ConditionNames_SNOMED-CT.csv, with the spelling put right.
+"""
+
+from __future__ import annotations
+
+__all__ = ["DIAGNOSIS_NAMES"]
+
+_CPSC2018 = {
+    "AFIB": "atrial fibrillation",
+    "VPC": "premature ventricular contraction",
+    "NORM": "normal ECG",
+    "1AVB": "first-degree atrioventricular block",
+    "CRBBB": "right bundle branch block",
+    "STE": "ST elevation",
+    "PAC": "premature atrial contraction",
+    "CLBBB": "left bundle branch block",
+    "STD": "ST depression",
+}
+_CSN = {
+    "AQW": "abnormal Q wave",
+    "UW": "U wave",
+    "SR": "sinus rhythm",
+    "WPW": "Wolff-Parkinson-White syndrome",
+    "2AVB": "second-degree atrioventricular block",
+    "AT": "atrial tachycardia",
+    "VB": "ventricular bigeminy",
+    "ARS": "axis right shift",
+    "STTC": "ST-T change",
+    "SA": "sinus irregularity",
+    "STE": "ST extension",
+    "VPB": "ventricular premature beat",
+    "TWO": "T wave opposite",
+    "STTU": "ST tilt up",
+    "ALS": "axis left shift",
+    "APB": "atrial premature beats",
+    "2AVB1": "second-degree atrioventricular block, type one",
+    "PRIE": "PR interval extension",
+    "CCR": "counterclockwise rotation",
+    "CR": "clockwise rotation",
+    "AF": "atrial flutter",
+    "AVB": "atrioventricular block",
+    "QTIE": "QT interval extension",
+    "LBBB": "left bundle branch block",
+    "VEB": "ventricular escape beat",
+    "SVT": "supraventricular tachycardia",
+    "RBBB": "right bundle branch block",
+    "1AVB": "first-degree atrioventricular block",
+    "STDD": "ST drop down",
+    "MI": "myocardial infarction",
+    "AFIB": "atrial fibrillation",
+    "TWC": "T wave change",
+    "PWC": "P wave change",
+    "ERV": "early repolarization of the ventricles",
+    "RVH": "right ventricular hypertrophy",
+    "LVH": "left ventricular hypertrophy",
+    "ST": "sinus tachycardia",
+    "JEB": "junctional escape beat",
+    "SB": "sinus bradycardia",
+}
+_CODE15 = {
+    "1dAVb": "first-degree atrioventricular block",
+    "RBBB": "right bundle branch block",
+    "LBBB": "left bundle branch block",
+    "SB": "sinus bradycardia",
+    "ST": "sinus tachycardia",
+    "AF": "atrial fibrillation",
+    "chagas": "Chagas disease",
+}
+_CINC2021 = {
+    "AF": "atrial fibrillation",
+    "AFL": "atrial flutter",
+    "BBB": "bundle branch block",
+    "Brady": "bradycardia",
+    "CLBBB": "complete left bundle branch block",
+    "CRBBB": "complete right bundle branch block",
+    "IAVB": "first-degree atrioventricular block",
+    "IRBBB": "incomplete right bundle branch block",
+    "LAD": "left axis deviation",
+    "LAnFB": "left anterior fascicular block",
+    "LPR": "prolonged PR interval",
+    "LQRSV": "low QRS voltages",
+    "LQT": "prolonged QT interval",
+    "NSIVCB": "non-specific intraventricular conduction disorder",
+    "NSR": "sinus rhythm",
+    "PAC": "premature atrial contraction",
+    "PR": "pacing rhythm",
+    "PRWP": "poor R wave progression",
+    "PVC": "premature ventricular contractions",
+    "QAb": "abnormal Q wave",
+    "RAD": "right axis deviation",
+    "SA": "sinus arrhythmia",
+    "SB": "sinus bradycardia",
+    "STach": "sinus tachycardia",
+    "TAb": "abnormal T wave",
+    "TInv": "T wave inversion",
+}
+DIAGNOSIS_NAMES = {"cpsc2018": _CPSC2018, "csn": _CSN, "code15": _CODE15, "cinc2021": _CINC2021}
+"""Data set, as `Source.kind` calls it → class → full name."""

@@ -1,0 +1,164 @@
+"""Damaged files of every format: a record or a `RecordError`, quickly, in little memory, and nothing is written."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synthetic_ecg as made
+from ecg_files import EIGHT, pick, twelve, write_aecg, write_csv, write_dicom, write_edf, write_muse, write_npz
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from philips_files import write_philips
+from scp_files import write_scp
+
+from clear_hug.data import PrepareSettings, RecordError
+from clear_hug.data.formats import SignalFacts, read_ecg
+from clear_hug.data.row import prepare_file
+from clear_hug.leads import STANDARD_LEADS
+
+SIGNAL = pick(twelve(seconds=2.0), EIGHT)
+BEATS = tuple(round(t * 250) for t in made.r_times(2.0, 72.0))
+FACTS = SignalFacts(fs=250, leads=EIGHT, units="mV")
+PEAK_BYTES = 48 << 20
+"""The files have at most 50 kB, and a promise of more must not be allocated. Packages imported on the way take MB."""
+
+ODD_BYTES = (b"\x00", b"\xff" * 4, b"\xff\xff\xff\x7f", b"\x00" * 8, b"\x00\x80", b"\x01\x00\x00\x00")
+ODD_TEXTS = (
+    b"nan",
+    b"-1",
+    b"0",
+    b"1e308",
+    b"99999999999",
+    b"inf",
+    b"",
+    b"../../x",
+    b"/etc/passwd",
+    b"'",
+    b"\xe9",
+    b"<",
+    b"&x;",
+)
+
+
+def _npy(path: Path) -> Path:
+    np.save(path, SIGNAL)
+    return path
+
+
+def _wfdb(path: Path) -> Path:
+    return made.write_record(path.parent, path.stem, SIGNAL, fs=250.0, leads=EIGHT).with_suffix(".hea")
+
+
+WRITERS = {
+    "wfdb": ("hea", "", _wfdb),
+    "csv": ("csv", "", lambda path: write_csv(path, SIGNAL, EIGHT)),
+    "npy": ("npy", "", _npy),
+    "npz": ("npz", "", lambda path: write_npz(path, SIGNAL, EIGHT)),
+    "edf": ("edf", "pyedflib", lambda path: write_edf(path, SIGNAL, EIGHT)),
+    "dicom": ("dcm", "pydicom", lambda path: write_dicom(path, SIGNAL, EIGHT)),
+    "scp": ("scp", "", lambda path: write_scp(path, SIGNAL, EIGHT, beats=BEATS, huffman="own")),
+    "scp-bimodal": ("scp", "", lambda path: write_scp(path, SIGNAL, EIGHT, beats=BEATS, bimodal=4)),
+    "muse": ("xml", "", lambda path: write_muse(path, SIGNAL, EIGHT)),
+    "philips": ("xml", "", lambda path: write_philips(path, SIGNAL, EIGHT, encoding="utf-8")),
+    "aecg": ("xml", "", lambda path: write_aecg(path, SIGNAL, EIGHT)),
+}
+
+
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One sound file of each format, where its package is installed."""
+    folder = tmp_path_factory.mktemp("sound")
+    found = {}
+    for name, (suffix, package, writer) in WRITERS.items():
+        if package:
+            pytest.importorskip(package, reason=f"writing {name} needs {package}")
+        path = writer(folder / f"{name}.{suffix}")
+        assert read_ecg(path, FACTS).leads == EIGHT  # imports what is imported late, before memory is watched
+        found[name] = path
+    return found
+
+
+edits = st.lists(
+    st.tuples(
+        st.floats(0, 1),
+        st.one_of(
+            st.sampled_from(ODD_BYTES + ODD_TEXTS).map(lambda piece: ("over", piece)),
+            st.sampled_from(ODD_TEXTS).map(lambda piece: ("field", piece)),
+            st.integers(0, 255).map(lambda byte: ("over", bytes((byte,)))),
+            st.integers(1, 300).map(lambda count: ("cut", b"x" * count)),
+            st.just(("end", b"")),
+        ),
+    ),
+    min_size=1,
+    max_size=4,
+)
+"""Where (0: beginning, 1: end; squared, so that headers get more), and what."""
+
+
+def damage(content: bytes, changes: list[tuple[float, tuple[str, bytes]]]) -> bytes:
+    for place, (how, piece) in changes:
+        at = int(place * place * max(len(content) - 1, 0))
+        if how == "over":
+            content = content[:at] + piece + content[at + len(piece) :]
+        elif how == "field":  # the number or word that begins here or later
+            ends = [end for mark in b' ,"<>\n()/' if (end := content.find(mark, at + 1)) > 0]
+            content = content[:at] + piece + content[min(ends, default=at) :]
+        elif how == "cut":
+            content = content[:at] + content[at + len(piece) :]
+        elif at > len(content) // 3:
+            content = content[:at]
+    return content
+
+
+def damaged(original: Path, folder: Path, changes: list[tuple[float, tuple[str, bytes]]]) -> Path:
+    """A damaged copy; of a WFDB record the header is damaged and the signal file is not."""
+    path = folder / original.name
+    path.write_bytes(damage(original.read_bytes(), changes))
+    if path.suffix == ".hea":
+        path.with_suffix(".dat").write_bytes(original.with_suffix(".dat").read_bytes())
+    return path
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@settings(max_examples=30, deadline=10_000, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(changes=edits)
+def test_no_damage_crashes_hangs_or_swells(
+    tmp_path: Path, originals: dict[str, Path], name: str, changes: list[tuple[float, tuple[str, bytes]]]
+) -> None:
+    path = damaged(originals[name], tmp_path, changes)
+    before = sorted(item.name for item in tmp_path.parent.iterdir())
+    tracemalloc.start()
+    found = None
+    try:
+        found = read_ecg(path, FACTS)
+    except RecordError as error:
+        refusal = str(error)
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    if found is None:
+        assert name in refusal
+    else:
+        assert found.signal.ndim == 2
+        assert found.fs > 0
+        assert set(found.leads) <= set(STANDARD_LEADS)
+    assert peak < PEAK_BYTES
+    assert sorted(item.name for item in tmp_path.parent.iterdir()) == before
+    assert {item.name for item in tmp_path.iterdir()} <= {path.name, "wfdb.dat"}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@settings(max_examples=6, deadline=20_000, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(changes=edits)
+def test_damage_gives_a_row_and_its_reason(
+    tmp_path: Path, originals: dict[str, Path], name: str, changes: list[tuple[float, tuple[str, bytes]]]
+) -> None:
+    """From the file to the store's row: flagged with a reason, or finite tokens."""
+    path = damaged(originals[name], tmp_path, changes)
+    row = prepare_file(path, PrepareSettings(), lambda file: read_ecg(file, FACTS))
+    assert not row.flag.startswith("internal error")
+    assert bool(row.flag) != bool(row.valid.any())
+    assert np.isfinite(row.tokens).all()
