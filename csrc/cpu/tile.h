@@ -124,17 +124,18 @@ template <class C, int ROWS, int VECTORS> CK_INLINE void sum_tile(const Weighted
       for (int x = 0; x < VECTORS; ++x) acc[r][x] += weight * row[x];
     }
   }
-  const auto write = [&](auto to_memory) {
+  if (s.stream) {
 #pragma GCC unroll 8
     for (int r = 0; r < ROWS; ++r) {
 #pragma GCC unroll 8
-      for (int x = 0; x < VECTORS; ++x) to_memory(out[r] + x * lanes, acc[r][x]);
+      for (int x = 0; x < VECTORS; ++x) stream(out[r] + x * lanes, acc[r][x]);
     }
-  };
-  if (s.stream) {
-    write(stream<C>);
-  } else {
-    write(store<C>);
+    return;
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < ROWS; ++r) {
+#pragma GCC unroll 8
+    for (int x = 0; x < VECTORS; ++x) store(out[r] + x * lanes, acc[r][x]);
   }
 }
 
