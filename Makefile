@@ -14,14 +14,14 @@ BUILD_INPUTS := setup.py pyproject.toml constraints.txt MANIFEST.in \
 	$(shell find csrc -type f \( -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' \))
 CXX_SOURCES := $(shell find csrc tests -type f \( -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' \))
 
-.PHONY: help demo test test-gpu-kernels lint format pytest bench sanitize wheel clean
+.PHONY: help demo test test-cuda lint format pytest bench sanitize wheel clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo [DATA=path/to/ptbxl]   simulate (or read) ECGs, pre-train, probe, diagnose; report in demo/'
 	@echo 'make test                        everything a change must pass: lint, then pytest'
 	@echo 'make lint | format | pytest      parts of it; format rewrites Python and C++ in place'
-	@echo 'make test-gpu-kernels            checks of the unfinished GPU kernels: Triton interpreter, host emulation, nvcc'
+	@echo 'make test-cuda                   checks of the unfinished CUDA kernels: host emulation, nvcc'
 	@echo 'make bench [ARGS="--quick"]      the attention against what else one could use'
 	@echo 'make sanitize                    the C++ kernel under the address and undefined-behaviour sanitizers'
 	@echo 'make wheel | clean               a wheel in dist/ | remove what was built (the environment stays)'
@@ -44,14 +44,12 @@ format: $(READY)
 	$(BIN)/clang-format -i $(CXX_SOURCES)
 
 # One thread per test process: the processes already fill the cores.
-# The GPU kernels are not finished: some of their checks fail, so they have a target of their own.
-GPU_TESTS := tests/kernels/test_triton*.py tests/kernels/test_cuda*.py
+# The CUDA kernels are not finished, so their checks have a target of their own.
 pytest: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -rs \
-		--ignore-glob='*/test_triton*' --ignore-glob='*/test_cuda*' --ignore=tests/kernels/triton_interpreted
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -rs --ignore-glob='*/test_cuda*'
 
-test-gpu-kernels: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -rs $(GPU_TESTS)
+test-cuda: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -rs tests/kernels/test_cuda*.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/attn_bench.py $(ARGS)
@@ -66,7 +64,8 @@ sanitize: $(READY)
 	cd $(SANITIZED) && export OMP_NUM_THREADS=2 ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 		LD_PRELOAD="$$($(or $(CXX),g++) -print-file-name=libasan.so) $$($(or $(CXX),g++) -print-file-name=libubsan.so)" && \
 		$(abspath $(BIN))/python -c 'import clear_kernels._cpu as m; assert "sanitize" in m.__file__, m.__file__' && \
-		$(abspath $(BIN))/python -m pytest tests/kernels -k "cpu and not compile" -p no:cacheprovider --durations=5
+		$(abspath $(BIN))/python -m pytest tests/kernels -k "cpu and not compile" \
+			--ignore-glob='*/test_cuda*' --ignore-glob='*/test_triton*' -p no:cacheprovider --durations=5
 
 wheel: $(READY)
 	$(PIP) wheel --no-deps -w dist .

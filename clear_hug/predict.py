@@ -19,7 +19,7 @@ from clear_hug.data.lead_select import select_leads
 from clear_hug.data.quality import QualityLimits
 from clear_hug.data.record import Record
 from clear_hug.data.row import PreparedRow, prepare_record
-from clear_hug.data.settings import PrepareSettings
+from clear_hug.data.settings import PrepareSettings, restored
 from clear_hug.data.tokenizers import tokenizer_named
 from clear_hug.ecg_paper import Bar, draw_ecg
 from clear_hug.models.classifier import ECGClassifier
@@ -162,10 +162,6 @@ def preparation_settings(manifest: Mapping[str, Any]) -> PrepareSettings:
     """
     saved = manifest.get("preparation", {})
     try:
-        # JSON has lists where the settings have tuples.
-        detector: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in saved["detector_settings"].items()
-        }
         settings = PrepareSettings(
             tokenizer=saved["tokenizer"],
             fs=saved["fs"],
@@ -173,9 +169,9 @@ def preparation_settings(manifest: Mapping[str, Any]) -> PrepareSettings:
             beat_samples=saved["beat_samples"],
             leads=tuple(saved["leads"]),
             quality=QualityLimits(**saved["quality"]),
-            detector=BeatSettings(**detector),
+            detector=restored(BeatSettings, saved["detector_settings"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
             f"the checkpoint does not say how to prepare a record ({error!r}); make it again with `clear-hug probe`"
         ) from error

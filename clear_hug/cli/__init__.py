@@ -1,4 +1,6 @@
-"""The command line: `clear-hug download | tasks | prepare | pretrain | probe | predict | simulate | demo`.
+"""The command line: `clear-hug COMMAND`, where COMMAND is one of
+
+`download | tasks | prepare | inspect | pretrain | probe | predict | simulate | evaluate-beats | demo`.
 
 Every command imports what it needs when it runs, so that `clear-hug --help` answers at once.
 """
@@ -12,6 +14,8 @@ import typer
 from clear_hug.cli.common import NOT_A_DEVICE, FriendlyGroup, output
 from clear_hug.cli.demo import demo
 from clear_hug.cli.download import download
+from clear_hug.cli.evaluate_beats import evaluate_beats
+from clear_hug.cli.inspect import inspect
 from clear_hug.cli.predict import predict
 from clear_hug.cli.prepare import prepare_app
 from clear_hug.cli.pretrain import pretrain
@@ -65,7 +69,9 @@ def main(
 app.command()(download)
 app.command()(tasks)
 app.command()(simulate)
+app.command()(evaluate_beats)
 app.add_typer(prepare_app, name="prepare")
+app.command()(inspect)
 app.command()(pretrain)
 app.command()(probe)
 app.command()(predict)

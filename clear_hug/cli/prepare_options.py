@@ -32,6 +32,12 @@ LeadsOption = Annotated[
 TokenizerOption = Annotated[
     str, typer.Option(help="beats, or official (the published one: for released weights, misses beats at 100 Hz).")
 ]
+StoreModeOption = Annotated[
+    str,
+    typer.Option(
+        help="What to keep: tokens (ready-made), or signals (int16; small, the tokens are cut when they are read)."
+    ),
+]
 WorkersOption = Annotated[int, typer.Option(help="Processes; -1 for one per core.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Make the store anew, whatever store is in --out.")]
 
@@ -45,8 +51,8 @@ def data_set_command(make_source: Callable[..., Source]) -> Callable[..., None]:
     @wraps(make_source)
     def command(**given: Any) -> None:
         own = {name: given.pop(name) for name in inspect.signature(make_source).parameters}
-        out, workers, overwrite = given.pop("out"), given.pop("workers"), given.pop("overwrite")
-        _run(make_source(**own), out, _settings(**given), workers, overwrite)
+        how = {name: given.pop(name) for name in ("out", "store", "workers", "overwrite")}
+        _run(make_source(**own), settings=_settings(**given), **how)
 
     root, *others = _parameters(make_source)
     out, *shared = _parameters(_shared)
@@ -63,6 +69,7 @@ def _shared(
     beat_samples: SamplesOption = None,
     leads: LeadsOption = None,
     tokenizer: TokenizerOption = "beats",
+    store: StoreModeOption = "tokens",
     workers: WorkersOption = 1,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -85,7 +92,7 @@ def _settings(fs: float | None, beats: int | None, beat_samples: int | None, lea
     return PrepareSettings(tokenizer=tokenizer, fs=fs, beats=beats, beat_samples=beat_samples, leads=names)
 
 
-def _run(source: Source, out: Path, settings: Any, workers: int, overwrite: bool) -> None:
+def _run(source: Source, out: Path, settings: Any, store: str, workers: int, overwrite: bool) -> None:
     from clear_hug.data.prepare import prepare
 
     if workers == 0 or workers < -1:
@@ -100,7 +107,7 @@ def _run(source: Source, out: Path, settings: Any, workers: int, overwrite: bool
             rate = (done - first[0]) / elapsed if elapsed > 0 else 0.0
             bar.update(task, completed=done, note=f"{rate:.0f}/s  {flagged} flagged")
 
-        result = prepare(source, out, settings, workers=workers, overwrite=overwrite, on_chunk=on_chunk)
+        result = prepare(source, out, settings, store=store, workers=workers, overwrite=overwrite, on_chunk=on_chunk)
     if result.already_complete:
         said = f"{out} is complete already, with these settings; --overwrite makes it anew."
         messages().print(said, soft_wrap=True, markup=False)

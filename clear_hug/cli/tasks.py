@@ -28,7 +28,7 @@ def tasks(
     else:
         from clear_hug.data.store import BeatStore
 
-        _count(BeatStore.open(store), task)
+        print_counts(BeatStore.open(store), task)
 
 
 def _list_known(wanted: str | None) -> None:
@@ -49,7 +49,7 @@ def _described(info: TaskInfo) -> str:
     return f"{info.data_set}: task {info.name}{number}{sizes} ({info.about})\n  {classes}"
 
 
-def _count(store: BeatStore, wanted: str | None) -> None:
+def print_counts(store: BeatStore, wanted: str | None) -> None:
     """Records that can be used, by split, and the positives of each class among them."""
     from rich.table import Table
 

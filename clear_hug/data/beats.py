@@ -8,17 +8,17 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from clear_hug.data.beat_candidates import search_beats
+from clear_hug.data.beat_evidence import choose_beats, is_regular
 from clear_hug.data.beat_settings import BeatSettings
-from clear_hug.data.qrs_energy import qrs_energy, to_analysis_rate
 from clear_hug.data.qrs_locate import locate_r_peaks
-from clear_hug.data.qrs_peaks import pick_beats
 from clear_hug.data.spikes import remove_spikes
 from clear_hug.data.wide_beats import add_wide_beats
 from clear_hug.leads import canonical_leads
 
 __all__ = ["DETECTOR", "LOWEST_FS", "detect_beats"]
 
-DETECTOR = "multi-lead QRS energy 1"
+DETECTOR = "multi-lead QRS energy 2"
 """Name and version of the detector, for manifests."""
 
 LOWEST_FS = 50.0
@@ -30,12 +30,12 @@ def detect_beats(
 ) -> NDArray[np.int64]:
     """Find the R peak of every heartbeat.
 
-    The slope energy of the QRS band is averaged over the leads, each weighed by how clearly its peaks stand out, so
-    that a loose electrode does not spoil the search; its peaks are compared with the local beat height, T waves are
-    told by their lower slope, pauses are searched again at a lower threshold (the ideas of Pan and Tompkins 1985,
-    doi.org/10.1109/TBME.1985.325532, applied to all leads at once and in both directions of time), and wide beats with
-    gentle slopes are told by their deflection. The R peak is then the largest deflection over all leads near that
-    energy peak, at the signal's own rate.
+    The slope energy of the QRS band (Pan and Tompkins 1985, doi.org/10.1109/TBME.1985.325532) is averaged over the
+    leads, each weighed from moment to moment by how clearly its peaks stand out, so that a loose electrode does not
+    spoil the search. Each peak is then judged by its height, its clearness, its resemblance to others in all leads, and
+    where it falls in the rhythm: a pause asks for less, a place between two regular beats for more. Wide beats with
+    gentle slopes are told by their deflection. The R peak is the largest deflection over all leads near the energy
+    peak, at the signal's own rate. docs/beats.md has the method, its sources, figures and limits.
 
     Args:
         signal: float [n, leads], mV, at its native rate. NaN or infinite samples are bridged.
@@ -63,13 +63,16 @@ def detect_beats(
     if rows.size == 0 or rows.shape[1] < 2 * settings.integration_s * fs:
         return np.zeros(0, dtype=np.int64)
     rows = remove_spikes(rows, fs, settings.spike_mv)
-    coarse, step = to_analysis_rate(rows, fs, settings)
-    energy = qrs_energy(coarse, fs / step, settings)
-    if energy is None:
+    found = search_beats(rows, fs, settings)
+    if found is None:
         return np.zeros(0, dtype=np.int64)
-    found = add_wide_beats(coarse, energy, pick_beats(energy, settings), settings)
-    rough = np.minimum(found * step, rows.shape[1] - 1)
-    return locate_r_peaks(rows, fs, rough, energy.contrast, settings)
+    chosen = choose_beats(found.candidates, found.similar, settings.weights)
+    chosen = add_wide_beats(found.gentle, found.fs, found.candidates, chosen, settings)
+    beats = found.candidates.place[chosen]
+    if found.contrast < settings.least_contrast and not is_regular(beats):
+        return np.zeros(0, dtype=np.int64)
+    rough = np.minimum(beats * found.step, rows.shape[1] - 1)
+    return locate_r_peaks(rows, fs, rough, np.cbrt(found.weight[:, chosen]), settings)
 
 
 def _finite_rows(signal: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -1,13 +1,58 @@
-"""A share of a training set that keeps the frequencies of all classes; smaller shares lie inside larger ones."""
+"""A share of a training set: one that keeps the frequencies of all classes, or one drawn as published.
+
+The stratified one is nested: for one seed, smaller shares lie inside larger ones. The published one ("random" in the
+authors' scripts) takes the whole number of records below the share, uniformly, whatever their classes; it is not
+nested, and rare classes may be missing from it.
+"""
 
 from __future__ import annotations
 
 import math
+import random
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["stratified_order", "take_fraction"]
+__all__ = ["SAMPLINGS", "official_fraction", "sample_fraction", "stratified_order", "take_fraction"]
+
+SAMPLINGS = ("stratified", "official")
+
+
+def sample_fraction(
+    labels: NDArray[np.integer], fraction: float, seed: int, sampling: str = "stratified"
+) -> NDArray[np.int64]:
+    """Positions of a share of the records, in increasing order, by `take_fraction` or `official_fraction`.
+
+    Args:
+        labels: [n, C] of 0 and 1.
+        fraction: share to take, above 0 up to 1; at least one record is taken.
+        seed: of the drawing.
+        sampling: "stratified" or "official".
+
+    Raises:
+        ValueError: an unknown sampling, or `fraction` outside (0, 1].
+    """
+    if sampling not in SAMPLINGS:
+        raise ValueError(f"unknown sampling {sampling!r}; choose one of {', '.join(SAMPLINGS)}")
+    if sampling == "official":
+        return official_fraction(len(labels), fraction, seed)
+    return take_fraction(labels, fraction, seed)
+
+
+def official_fraction(count: int, fraction: float, seed: int) -> NDArray[np.int64]:
+    """Positions of `int(fraction * count)` of the records, drawn uniformly by Python's generator, increasing.
+
+    Args:
+        count: records.
+        fraction: share to take, above 0 up to 1; at least one record is taken.
+        seed: of the drawing. The state of the published runs' generator is not known: the rule is theirs, not the draw.
+
+    Raises:
+        ValueError: `fraction` outside (0, 1].
+    """
+    _check(fraction)
+    size = min(count, max(1, int(count * fraction)))
+    return np.sort(np.array(random.Random(seed).sample(range(count), size), dtype=np.int64))
 
 
 def take_fraction(labels: NDArray[np.integer], fraction: float, seed: int) -> NDArray[np.int64]:
@@ -21,8 +66,7 @@ def take_fraction(labels: NDArray[np.integer], fraction: float, seed: int) -> ND
     Raises:
         ValueError: `fraction` outside (0, 1].
     """
-    if not (math.isfinite(fraction) and 0 < fraction <= 1):
-        raise ValueError(f"fraction={fraction} must be above 0 and at most 1; 0.1 takes 10 %")
+    _check(fraction)
     count = min(len(labels), max(1, round(fraction * len(labels))))
     return np.sort(stratified_order(labels, seed)[:count])
 
@@ -67,3 +111,8 @@ def stratified_order(labels: NDArray[np.integer], seed: int) -> NDArray[np.int64
         have += known[record]
         order[place] = record
     return order
+
+
+def _check(fraction: float) -> None:
+    if not (math.isfinite(fraction) and 0 < fraction <= 1):
+        raise ValueError(f"fraction={fraction} must be above 0 and at most 1; 0.1 takes 10 %")

@@ -24,7 +24,7 @@ def select_leads(record: Record, leads: tuple[str, ...]) -> tuple[NDArray[np.flo
         float64 [n, leads] in mV, with NaN columns for leads that are neither there nor derivable from I and II, and
         the notes that say which were derived or are missing.
     """
-    signal = np.full((len(record.signal), len(leads)), np.nan)
+    signal = np.full((len(leads), len(record.signal)), np.nan).T  # lead by lead in memory
     place = {lead: index for index, lead in enumerate(record.leads)}
     derived: list[str] = []
     missing: list[str] = []

@@ -12,12 +12,13 @@ from typing import Any
 
 import joblib
 
+from clear_hug.data.chunk_files import write_chunk
 from clear_hug.data.row import RecordReader, prepare_file
 from clear_hug.data.settings import PrepareSettings
 from clear_hug.data.source import Source
 from clear_hug.data.store import BeatStore
-from clear_hug.data.store_format import VERSION, StoreError
-from clear_hug.data.store_writer import BeatStoreWriter, describe_difference, write_chunk
+from clear_hug.data.store_format import MODES, VERSION, StoreError, StoreLayout
+from clear_hug.data.store_writer import BeatStoreWriter, describe_difference
 
 __all__ = ["PrepareResult", "prepare"]
 
@@ -46,6 +47,7 @@ def prepare(
     out: str | Path,
     settings: PrepareSettings | None = None,
     *,
+    store: str = "tokens",
     workers: int = 1,
     overwrite: bool = False,
     read: RecordReader | None = None,
@@ -60,6 +62,8 @@ def prepare(
         source: records, labels and splits.
         out: folder of the store; `out.partial` is used on the way.
         settings: None for the defaults.
+        store: what to keep, "tokens" or "signals": int16, from which the same tokens (but for rounding) are cut when
+            they are asked for; a seventh of the size or less.
         workers: processes; -1 for one per core.
         overwrite: make the store anew, even if there is one, finished or with other settings.
         read: reader of one record from its path; None for the source's own.
@@ -67,20 +71,27 @@ def prepare(
 
     Raises:
         StoreError: `out` holds a store with other settings and `overwrite` is False, or something that is no store.
+        ValueError: an unknown `store`, or one that the tokenizer does not have.
     """
     settings = settings or PrepareSettings()
     out = Path(out)
     begin = time.perf_counter()
-    identity = {"format_version": VERSION, "settings": settings.to_dict(), "source": source.identity()}
+    _check_mode(store, settings)
+    identity = {
+        "format_version": VERSION,
+        "store": store,
+        "settings": settings.to_dict(),
+        "source": source.identity(),
+    }
     if _complete_already(out, identity, overwrite):
         return PrepareResult(BeatStore.open(out), 0, time.perf_counter() - begin, already_complete=True)
-    writer = BeatStoreWriter(out, identity, source, (len(settings.leads), settings.slots, settings.samples))
+    writer = BeatStoreWriter(out, identity, source, (len(settings.leads), settings.slots, settings.samples), store)
     missing = writer.start(restart=overwrite)
     made = sum(len(rows) for rows in missing)
     done, flagged = len(source.names) - made, 0
     if on_chunk is not None:
         on_chunk(done, flagged)
-    for count, bad in _run_chunks(writer.partial, missing, source, settings, read or source.read, workers):
+    for count, bad in _run_chunks(writer, missing, settings, read or source.read, workers):
         done, flagged = done + count, flagged + bad
         if on_chunk is not None:
             on_chunk(done, flagged)
@@ -89,19 +100,22 @@ def prepare(
 
 
 def prepare_chunk(
-    partial: Path, rows: range, paths: list[Path], settings: PrepareSettings, read: RecordReader
+    partial: Path, layout: StoreLayout, rows: range, paths: list[Path], settings: PrepareSettings, read: RecordReader
 ) -> tuple[int, int]:
     """Prepare consecutive records and write them; the unit of work of one process. Returns records and flagged ones."""
-    prepared = [prepare_file(path, settings, read) for path in paths]
-    write_chunk(partial, rows, prepared)
+    prepared = [prepare_file(path, settings, read, keep_signal=layout.mode == "signals") for path in paths]
+    write_chunk(partial, layout, rows, prepared)
     return len(prepared), sum(bool(row.flag) for row in prepared)
 
 
 def _run_chunks(
-    partial: Path, chunks: list[range], source: Source, settings: PrepareSettings, read: RecordReader, workers: int
+    writer: BeatStoreWriter, chunks: list[range], settings: PrepareSettings, read: RecordReader, workers: int
 ) -> Iterator[tuple[int, int]]:
+    source, partial, layout = writer.source, writer.partial, writer.layout()
     jobs = (
-        joblib.delayed(prepare_chunk)(partial, rows, [source.root / source.paths[row] for row in rows], settings, read)
+        joblib.delayed(prepare_chunk)(
+            partial, layout, rows, [source.root / source.paths[row] for row in rows], settings, read
+        )
         for rows in chunks
     )
     if not chunks:
@@ -120,7 +134,7 @@ def _complete_already(out: Path, identity: dict[str, Any], overwrite: bool) -> b
         out.rmdir()
         return False
     try:
-        there = BeatStore.open(out).manifest["identity"]
+        there = _identity(BeatStore.open(out).manifest)
     except StoreError as error:
         if not overwrite:
             raise StoreError(f"{out} is in the way: {error}") from error
@@ -135,6 +149,21 @@ def _complete_already(out: Path, identity: dict[str, Any], overwrite: bool) -> b
     if difference:
         raise StoreError(f"{out} is a store with other settings ({difference}); name another --out, or use --overwrite")
     return True
+
+
+def _identity(manifest: dict[str, Any]) -> dict[str, Any]:
+    """A store of version 1 is what version 2 calls a store of tokens."""
+    return {**manifest["identity"], "format_version": VERSION, "store": manifest.get("store", "tokens")}
+
+
+def _check_mode(store: str, settings: PrepareSettings) -> None:
+    if store not in MODES:
+        raise ValueError(f"unknown store {store!r}; choose one of {', '.join(MODES)}")
+    if store == "signals" and settings.tokenizer != "beats":
+        raise ValueError(
+            f"tokens of the {settings.tokenizer} tokenizer are not cut from a signal again; keep them, with "
+            "--store tokens"
+        )
 
 
 def _about_source(source: Source) -> dict[str, Any]:

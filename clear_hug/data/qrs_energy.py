@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import scipy.fft
 import scipy.ndimage
 import scipy.signal
 from numpy.typing import NDArray
 
 from clear_hug.data.beat_settings import BeatSettings
 
-__all__ = ["QRSEnergy", "band_pass", "qrs_energy", "root_mean_square", "to_analysis_rate"]
+__all__ = [
+    "QRSEnergy",
+    "band_passes",
+    "cell_extremes",
+    "odd_cells",
+    "qrs_energy",
+    "root_mean_square",
+    "running_median",
+    "to_analysis_rate",
+]
 
-_TINY = 1e-9  # mV per s: no lead with a heartbeat has slopes this small
+_TINY = 1e-6  # mV per s: no lead with a heartbeat has slopes this small
 _LARGEST_CONTRAST = 30.0
+_PAD_S = 0.5
+_CELL_S = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +38,20 @@ class QRSEnergy:
     Attributes:
         curve: float64 [m], about 1 in an ordinary QRS.
         fs: its rate, Hz.
-        contrast: float64 [leads], how far each lead's peaks rise above its median, at its best; 0 for flat leads.
+        contrast: float64 [leads], how far each lead's peaks rise above its median; 0 for flat leads.
+        weight: float64 [leads, cells], how much each lead counts in each stretch of `cell` samples; sums to 1.
+        cell: samples per cell.
     """
 
     curve: NDArray[np.float64]
     fs: float
     contrast: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    cell: int
+
+    def cell_of(self, places: NDArray[np.integer]) -> NDArray[np.integer]:
+        """Which cell samples of the curve lie in."""
+        return np.minimum(places // self.cell, self.weight.shape[1] - 1)
 
 
 def to_analysis_rate(rows: NDArray[np.float64], fs: float, settings: BeatSettings) -> tuple[NDArray[np.float64], int]:
@@ -43,43 +62,54 @@ def to_analysis_rate(rows: NDArray[np.float64], fs: float, settings: BeatSetting
     return scipy.signal.resample_poly(rows, 1, step, axis=1, window=_low_pass(step), padtype="line"), step
 
 
-def qrs_energy(rows: NDArray[np.float64], fs: float, settings: BeatSettings) -> QRSEnergy | None:
+def qrs_energy(slope: NDArray[np.float64], fs: float, settings: BeatSettings) -> QRSEnergy | None:
     """Weighed root mean square over leads of the smoothed slope in the QRS band.
 
     Args:
-        rows: float64 [leads, m], mV, finite, at the analysis rate.
+        slope: float64 [leads, m], mV per s, in the QRS band, at the analysis rate.
         fs: that rate, Hz.
         settings: of the detector.
 
     Returns:
         The curve, or None when every lead is flat.
     """
-    slope = np.gradient(band_pass(rows, fs, settings.band), axis=1) * fs  # [leads, m], mV per s
     energy = root_mean_square(slope, fs, settings.integration_s)  # [leads, m]
-    gain, contrast = _lead_gains(energy, max(1, round(energy.shape[1] / (settings.block_s * fs))), settings)
-    if not contrast.any():
-        return None
-    return QRSEnergy(np.sqrt(np.square(energy * gain).sum(axis=0)), fs, contrast)
-
-
-def _lead_gains(
-    energy: NDArray[np.float64], blocks: int, settings: BeatSettings
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """[leads, 1 or m] factors that bring each lead's beats to the square root of its weight; contrasts [leads]."""
-    edges = np.linspace(0, energy.shape[1], blocks + 1).astype(int)
-    parts = [energy[:, start:stop] for start, stop in pairwise(edges)]
-    middle, high = np.stack([np.quantile(part, (0.5, 0.98), axis=1) for part in parts], axis=1)  # [blocks, leads]
+    count = energy.shape[1]
+    ordered = np.partition(energy, (count // 2, int(0.98 * count)), axis=1)
+    middle, high = ordered[:, count // 2], ordered[:, int(0.98 * count)]
     alive = high > _TINY
+    if not alive.any():
+        return None
     contrast = np.where(alive, np.clip(high / np.maximum(middle, _TINY), 1.0, _LARGEST_CONTRAST), 0.0)
-    weight = contrast**settings.contrast_power
-    weight /= np.maximum(weight.sum(axis=1, keepdims=True), _TINY)
-    gain = np.where(alive, np.sqrt(weight) / np.maximum(high, _TINY), 0.0).T  # [leads, blocks]
-    best = contrast.max(axis=0)  # [leads]
-    if blocks == 1:
-        return gain, best
-    centres = 0.5 * (edges[1:] + edges[:-1])
-    grid = np.arange(energy.shape[1])
-    return np.stack([np.interp(grid, centres, row) for row in gain]), best
+    cell = max(1, int(_CELL_S * fs))
+    peak, floor = cell_extremes(energy, cell)  # [leads, cells]
+    highest = scipy.ndimage.maximum_filter1d(peak, odd_cells(settings.longest_rr_s), axis=1, mode="nearest")
+    height = np.maximum(running_median(highest, odd_cells(settings.height_s)), _TINY)
+    local = np.minimum(highest, height)
+    noise = running_median(floor, odd_cells(settings.noise_s))
+    clear = local / np.maximum(noise, height / _LARGEST_CONTRAST)
+    weight = np.where(alive[:, None], clear, 0.0) ** settings.contrast_power
+    weight /= np.maximum(weight.sum(axis=0), 1e-30)
+    at = np.minimum(np.arange(count) // cell, weight.shape[1] - 1)
+    relative = np.minimum(energy / height[:, at], settings.largest)
+    curve = np.sqrt((np.square(relative) * weight[:, at]).sum(axis=0))
+    return QRSEnergy(curve, fs, contrast, weight, cell)
+
+
+def odd_cells(seconds: float) -> int:
+    """Odd number of cells that lasts about so long."""
+    return 2 * round(seconds / _CELL_S / 2) + 1
+
+
+def cell_extremes(energy: NDArray[np.float64], cell: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Largest and smallest value [leads, cells] in each cell."""
+    starts = np.arange(0, max(energy.shape[1] - cell // 2, 1), cell)
+    return np.maximum.reduceat(energy, starts, axis=1), np.minimum.reduceat(energy, starts, axis=1)
+
+
+def running_median(rows: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """Running median along the second axis."""
+    return scipy.ndimage.median_filter(rows, size=(1, size), mode="nearest")
 
 
 def root_mean_square(rows: NDArray[np.float64], fs: float, window_s: float) -> NDArray[np.float64]:
@@ -89,16 +119,28 @@ def root_mean_square(rows: NDArray[np.float64], fs: float, window_s: float) -> N
     return np.sqrt(np.maximum(power, 0.0))
 
 
-def band_pass(rows: NDArray[np.float64], fs: float, band: tuple[float, float]) -> NDArray[np.float64]:
-    """Zero-phase Butterworth band-pass [leads, m]."""
-    sos = _butterworth(fs, band[0], min(band[1], 0.45 * fs))
-    pad = min(rows.shape[1] - 1, round(0.5 * fs))
-    return scipy.signal.sosfiltfilt(sos, rows, axis=1, padlen=pad)
+def band_passes(
+    rows: NDArray[np.float64], fs: float, bands: tuple[tuple[float, float], ...]
+) -> list[NDArray[np.float64]]:
+    """Zero-phase band-passes [leads, m] with a Butterworth's response, the first one as slope in units per s."""
+    rows = rows - rows.mean(axis=1, keepdims=True)  # or the zeros that fill up the transform make a step
+    count = rows.shape[1]
+    pad = min(count - 1, round(_PAD_S * fs))
+    left, right = 2 * rows[:, :1] - rows[:, pad:0:-1], 2 * rows[:, -1:] - rows[:, -2 : -pad - 2 : -1]
+    size = scipy.fft.next_fast_len(count + 2 * pad, real=True)
+    spectrum = scipy.fft.rfft(np.concatenate((left, rows, right), axis=1), size, axis=1)
+    return [
+        scipy.fft.irfft(spectrum * _response(size, fs, band, slope=not index), size, axis=1)[:, pad : pad + count]
+        for index, band in enumerate(bands)
+    ]
 
 
 @lru_cache(maxsize=32)
-def _butterworth(fs: float, low: float, high: float) -> NDArray[np.float64]:
-    return scipy.signal.butter(2, (low, high), "bandpass", fs=fs, output="sos")
+def _response(size: int, fs: float, band: tuple[float, float], slope: bool) -> NDArray[np.complex128]:
+    frequency = scipy.fft.rfftfreq(size, 1 / fs)
+    sos = scipy.signal.butter(2, (band[0], min(band[1], 0.45 * fs)), "bandpass", fs=fs, output="sos")
+    gain = np.abs(scipy.signal.freqz_sos(sos, frequency, fs=fs)[1]) ** 2
+    return np.asarray(gain * (2j * np.pi * frequency if slope else 1.0), dtype=np.complex128)
 
 
 @lru_cache(maxsize=32)

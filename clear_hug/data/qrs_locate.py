@@ -31,7 +31,7 @@ def locate_r_peaks(
         rows: float64 [leads, n], mV, finite.
         fs: rate, Hz.
         rough: int64 [beats], increasing positions within `settings.locate_s` of the R peaks.
-        weight: float64 [leads], how much each lead counts.
+        weight: float64 [leads, beats], how much each lead counts there.
         settings: of the detector.
 
     Returns:
@@ -48,7 +48,7 @@ def locate_r_peaks(
     deflection = np.abs((near - near.mean(axis=2, keepdims=True)) @ taps)  # [leads, beats, candidates]
     usual = np.median(deflection.max(axis=2), axis=1)[:, None, None]  # [leads, 1, 1]
     usual = np.where(usual > 1e-6, usual, np.inf)
-    combined = np.tensordot(weight, np.square(deflection / usual), axes=1)  # [beats, candidates]
+    combined = np.einsum("lb,lbc->bc", weight, np.square(deflection / usual))  # [beats, candidates]
     best = rough + combined.argmax(axis=1) - reach
     return np.unique(np.clip(best, 0, rows.shape[1] - 1))
 

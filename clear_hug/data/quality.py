@@ -137,7 +137,7 @@ def check_leads(
         _named(found.inverted, _KINDS["inverted"]),
     ]
     rows[~valid] = 0.0
-    return LeadQuality(np.ascontiguousarray(rows.T), valid, tuple(note for note in notes if note))
+    return LeadQuality(rows.T, valid, tuple(note for note in notes if note))
 
 
 def quality_codes(notes: Iterable[str]) -> str:
@@ -165,8 +165,9 @@ def _noise(rows: NDArray[np.float64], fs: float) -> NDArray[np.float64]:
         return np.zeros(len(rows))
     sums = np.cumsum(rows, axis=1)
     # Every so many samples are enough for a median.
-    at = np.arange(half + 1, rows.shape[1] - half, max(1, rows.shape[1] // _NOISE_SAMPLES))
-    rest = rows[:, at] - (sums[:, at + half] - sums[:, at - half - 1]) / (2 * half + 1)
+    first, stop, step = half + 1, rows.shape[1] - half, max(1, rows.shape[1] // _NOISE_SAMPLES)
+    later, earlier = sums[:, first + half : stop + half : step], sums[:, : stop - half - 1 : step]
+    rest = rows[:, first:stop:step] - (later - earlier) / (2 * half + 1)
     middle = np.median(rest, axis=1, keepdims=True)
     return np.asarray(_MAD * np.median(np.abs(rest - middle), axis=1))
 

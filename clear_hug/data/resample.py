@@ -60,7 +60,7 @@ def resample(signal: NDArray[np.floating], fs: float, target: float) -> NDArray[
     up, down = ratio.numerator, ratio.denominator
     rows = np.ascontiguousarray(signal.T)  # [leads, n]: filtering along rows is several times faster
     out = scipy.signal.resample_poly(rows, up, down, axis=1, window=_low_pass(up, down), padtype="line")
-    return np.ascontiguousarray(out.T)  # [m, leads]
+    return out.T  # [m, leads]
 
 
 def map_indices(index: NDArray[np.integer], fs: float, target: float, length: int) -> NDArray[np.int64]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from clear_hug.data.lead_select import select_leads
 from clear_hug.data.record import Record, RecordError
 from clear_hug.data.settings import PrepareSettings
+from clear_hug.data.signal_rows import StoredSignal, quantise
 from clear_hug.data.tokenizers import tokenizer_named
 
 __all__ = ["PreparedRow", "prepare_file", "prepare_record"]
@@ -35,6 +36,8 @@ class PreparedRow:
         beats_found: beats in the recording, kept or not.
         fs: the recording's own rate, Hz, 0 where unknown.
         duration: its length, s, 0 where unknown.
+        signal: what the tokens were cut from, int16 [n, L] at their rate up to the end of the last kept beat; None
+            where it was not asked for.
     """
 
     tokens: NDArray[np.float32]
@@ -46,19 +49,21 @@ class PreparedRow:
     beats_found: int = 0
     fs: float = 0.0
     duration: float = 0.0
+    signal: StoredSignal | None = None
 
 
-def prepare_record(record: Record, settings: PrepareSettings) -> PreparedRow:
+def prepare_record(record: Record, settings: PrepareSettings, keep_signal: bool = False) -> PreparedRow:
     """Select leads, check their quality, find the beats, cut the tokens.
 
     Args:
         record: any recording.
         settings: sizes, leads, tokenizer, thresholds.
+        keep_signal: keep what the tokens were cut from as well.
 
     Returns:
         The row; flagged when the recording is too short, none of the leads is usable, or no beat is found.
     """
-    flagged = partial(flagged_row, settings, fs=record.fs, duration=record.duration)
+    flagged = partial(flagged_row, settings, fs=record.fs, duration=record.duration, keep_signal=keep_signal)
     if record.duration < settings.quality.shortest_s:
         reason = f"too short: {record.duration:.3g} s, at least {settings.quality.shortest_s:g} s are needed"
         return flagged(reason, record.notes)
@@ -76,27 +81,36 @@ def prepare_record(record: Record, settings: PrepareSettings) -> PreparedRow:
         return flagged("no usable lead: flat wherever there are beats", notes)
     if grid.beats_found > settings.slots:
         notes += (f"{grid.beats_found} beats, first {settings.slots} kept; raise --beats",)
-    return PreparedRow(*grid[:4], notes=notes, beats_found=grid.beats_found, fs=record.fs, duration=record.duration)
+    kept = quantise(grid.signal * grid.valid.any(axis=1)) if keep_signal and grid.signal is not None else None
+    return PreparedRow(
+        *grid[:4], notes=notes, beats_found=grid.beats_found, fs=record.fs, duration=record.duration, signal=kept
+    )
 
 
-def prepare_file(path: Path, settings: PrepareSettings, read: RecordReader) -> PreparedRow:
+def prepare_file(path: Path, settings: PrepareSettings, read: RecordReader, keep_signal: bool = False) -> PreparedRow:
     """Read and prepare one file; whatever is wrong with it becomes the row's flag, so that no row is ever lost.
 
     Args:
         path: the recording.
         settings: see `prepare_record`.
         read: the reader of its format.
+        keep_signal: see `prepare_record`.
     """
     try:
-        return prepare_record(read(path), settings)
+        return prepare_record(read(path), settings, keep_signal)
     except RecordError as error:
-        return flagged_row(settings, f"unreadable: {error}")
+        return flagged_row(settings, f"unreadable: {error}", keep_signal=keep_signal)
     except Exception as error:  # one bad file among a million must not stop the others
-        return flagged_row(settings, f"internal error: {type(error).__name__}: {error}")
+        return flagged_row(settings, f"internal error: {type(error).__name__}: {error}", keep_signal=keep_signal)
 
 
 def flagged_row(
-    settings: PrepareSettings, reason: str, notes: tuple[str, ...] = (), fs: float = 0.0, duration: float = 0.0
+    settings: PrepareSettings,
+    reason: str,
+    notes: tuple[str, ...] = (),
+    fs: float = 0.0,
+    duration: float = 0.0,
+    keep_signal: bool = False,
 ) -> PreparedRow:
     """A row without a single beat, and the reason."""
     leads, beats = len(settings.leads), settings.slots
@@ -109,4 +123,5 @@ def flagged_row(
         notes=notes,
         fs=fs,
         duration=duration,
+        signal=quantise(np.zeros((0, leads))) if keep_signal else None,
     )

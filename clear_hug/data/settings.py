@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, is_dataclass
+from typing import Any, TypeVar, get_type_hints
 
 from clear_hug.data.beat_settings import BeatSettings
 from clear_hug.data.beats import LOWEST_FS
@@ -13,7 +13,9 @@ from clear_hug.data.quality import QualityLimits
 from clear_hug.data.tokenizers import tokenizer_named
 from clear_hug.leads import STANDARD_LEADS, canonical_leads
 
-__all__ = ["PrepareSettings"]
+__all__ = ["PrepareSettings", "restored"]
+
+_Settings = TypeVar("_Settings")
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,10 @@ class PrepareSettings:
                 beat_samples=saved["beat_samples"],
                 leads=tuple(saved["leads"]),
                 quality=QualityLimits(**saved["quality"]),
-                detector=BeatSettings(**_tuples(saved["detector_settings"])),
+                detector=restored(BeatSettings, saved["detector_settings"]),
             )
             detector = saved["detector"]
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"these are not the settings of a preparation ({error!r})") from error
         if detector != settings.to_dict()["detector"]:
             raise ValueError(
@@ -114,9 +116,26 @@ class PrepareSettings:
         return settings
 
 
-def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+def restored(kind: type[_Settings], values: Mapping[str, Any]) -> _Settings:
+    """Settings from the JSON values of `asdict`: lists become tuples again, and objects the settings inside settings.
+
+    Raises:
+        TypeError: a value is missing that has no default, or there is one too many.
+    """
+    kinds = get_type_hints(kind)
+    parts = {
+        name: restored(kinds[name], value) if is_dataclass(kinds.get(name)) else _tuples(value)
+        for name, value in values.items()
+    }
+    return kind(**parts)
 
 
-def _jsonable(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _jsonable(values: Any) -> Any:
+    """Tuples, at any depth, as the lists that JSON has."""
+    if isinstance(values, Mapping):
+        return {key: _jsonable(value) for key, value in values.items()}
+    return list(map(_jsonable, values)) if isinstance(values, tuple) else values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import json
 from functools import cached_property
 from pathlib import Path
@@ -11,17 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clear_hug.data.lazy_rows import LazyRows, ShardedRows
 from clear_hug.data.quality import quality_codes
+from clear_hug.data.signal_rows import CutRows, SignalShards
 from clear_hug.data.store_format import (
     FORMAT,
     MANIFEST,
     NOTE_SEPARATOR,
+    READABLE_VERSIONS,
     RECORD_COLUMNS,
     RECORDS,
-    VERSION,
     ArraySpec,
     StoreError,
-    beat_arrays,
+    StoreLayout,
     label_arrays,
 )
 from clear_hug.files import file_hash
@@ -30,20 +33,26 @@ __all__ = ["BeatStore", "StoreError"]
 
 SPLITS = {"train": 0, "val": 1, "test": 2}
 """Numbers in `BeatStore.split`; -1 stands for unassigned."""
+_NAMES_COMPARED = 20_000
 
 
 class BeatStore:
     """Read-only view of a store; R records, L leads, T beat slots per lead, S samples per token.
 
     Nothing is read before it is asked for, so a store of any size opens in milliseconds, and processes share its pages.
+    A store that is sent to another process is opened there anew.
     """
 
     def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
         self._path = path
         self._manifest = manifest
-        rows, leads = manifest["counts"]["records"], len(manifest["leads"])
-        self._arrays = beat_arrays(rows, leads, manifest["beats"], manifest["beat_samples"])
-        self._labels = label_arrays(rows, {name: len(task["classes"]) for name, task in manifest["tasks"].items()})
+        self._layout = StoreLayout.of(manifest)
+        self._arrays = self._layout.row_arrays()
+        sizes = {name: len(task["classes"]) for name, task in manifest["tasks"].items()}
+        self._labels = label_arrays(self._layout.rows, sizes)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return BeatStore.open, (self._path,)
 
     @classmethod
     def open(cls, path: str | Path) -> BeatStore:
@@ -61,7 +70,8 @@ class BeatStore:
         try:
             store = cls(path, manifest)
             sizes = {name: int(entry["bytes"]) for name, entry in manifest["files"].items()}
-            expected = [spec.file for spec in store._all_specs()] + [RECORDS]
+            labels = [spec.file for pair in store._labels.values() for spec in pair]
+            expected = [*store._layout.files, *labels, RECORDS]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StoreError(f"{path / MANIFEST} is no manifest of a store ({error!r}); prepare it again") from error
         for name in expected:
@@ -99,10 +109,45 @@ class BeatStore:
         """Rate of the tokens, Hz."""
         return float(self._manifest["fs"])
 
+    @property
+    def mode(self) -> str:
+        """What is kept: "tokens", or "signals" from which the tokens are cut when they are asked for."""
+        return self._layout.mode
+
+    @property
+    def shards(self) -> int:
+        """Files that the tokens or signals are divided into."""
+        return len(self._layout.starts)
+
     @cached_property
-    def tokens(self) -> NDArray[np.float32]:
-        """float32 [R, L, T, S], mV, R peak at sample S//2, zero outside the beat."""
-        return self._map(self._arrays["tokens"])
+    def tokens(self) -> NDArray[np.float32] | LazyRows:
+        """float32 [R, L, T, S], mV, R peak at sample S//2, zero outside the beat; indexed by rows first."""
+        layout = self._layout
+        if layout.mode == "signals":
+            return CutRows(self.signals, self.r_index, self.valid, layout.beat_samples)
+        specs = layout.token_shards()
+        if len(specs) == 1:
+            return self._map(specs[0])
+        shape = (layout.rows, *specs[0].shape[1:])
+        return ShardedRows(lambda shard: self._map(specs[shard]), layout.starts, shape, specs[0].dtype)
+
+    @cached_property
+    def signals(self) -> SignalShards:
+        """The signals that the tokens are cut from, at `fs`.
+
+        Raises:
+            StoreError: the store keeps tokens.
+        """
+        layout = self._layout
+        if layout.mode != "signals":
+            raise StoreError(f"{self._path} keeps tokens, no signals; prepare it with --store signals to have them")
+        offsets = self._map(self._arrays["signal_start"])
+
+        def load(shard: int) -> NDArray[np.int16]:
+            samples = int(offsets[layout.stops[shard]] - offsets[layout.starts[shard]])
+            return self._map(ArraySpec(layout.shard_files[shard], np.dtype(np.int16), (samples, layout.leads)))
+
+        return SignalShards(load, layout.starts, offsets, self._map(self._arrays["gain"]))
 
     @cached_property
     def valid(self) -> NDArray[np.bool_]:
@@ -149,17 +194,17 @@ class BeatStore:
     @cached_property
     def names(self) -> list[str]:
         """Record names, in the order of the source."""
-        return [row["record"] for row in self._records]
+        return self._column("record")
 
     @cached_property
     def flags(self) -> list[str]:
         """ "" for a good record, else the reason why it is not used."""
-        return [row["flag"] for row in self._records]
+        return self._column("flag")
 
     @cached_property
     def notes(self) -> list[str]:
         """Remarks about each record, joined with "; "."""
-        return [row["notes"] for row in self._records]
+        return self._column("notes")
 
     @cached_property
     def quality(self) -> list[str]:
@@ -169,7 +214,21 @@ class BeatStore:
     @cached_property
     def sources(self) -> list[str]:
         """Path of each record inside the source folder."""
-        return [row["source"] for row in self._records]
+        return self._column("source")
+
+    def row_of(self, record: str) -> int:
+        """Row of a record, by its name or else by its row number.
+
+        Raises:
+            StoreError: there is none.
+        """
+        if record in self.names:
+            return self.names.index(record)
+        if record.isdecimal() and int(record) < len(self):
+            return int(record)
+        close = difflib.get_close_matches(record, self.names[:_NAMES_COMPARED], 3)
+        remedy = f"is it {', '.join(close)}?" if close else f"names are like {self.names[0]!r}"
+        raise StoreError(f"{self._path} has no record {record!r}, and no row of that number; {remedy}")
 
     def verify(self) -> None:
         """Read every file and compare its SHA-256 with the manifest's.
@@ -187,9 +246,6 @@ class BeatStore:
             raise StoreError(f"{self._path} has no task {task!r}; its tasks are {known}")
         return task
 
-    def _all_specs(self) -> list[ArraySpec]:
-        return [*self._arrays.values(), *(spec for pair in self._labels.values() for spec in pair)]
-
     def _map(self, spec: ArraySpec) -> NDArray[Any]:
         path = self._path / spec.file
         try:
@@ -200,15 +256,16 @@ class BeatStore:
             raise StoreError(f"{path} holds {array.dtype} {array.shape} instead of {spec.dtype} {spec.shape}")
         return array
 
-    @cached_property
-    def _records(self) -> list[dict[str, str]]:
-        path = self._path / RECORDS
+    def _column(self, name: str) -> list[str]:
+        """One column of the table of records; the others are not kept, since there may be a million rows."""
+        path, column = self._path / RECORDS, RECORD_COLUMNS.index(name)
         with path.open(newline="", encoding="utf-8") as stream:
-            reader = csv.DictReader(stream)
-            rows = list(reader)
-        if tuple(reader.fieldnames or ()) != RECORD_COLUMNS or len(rows) != len(self):
-            raise StoreError(f"{path} lists {len(rows)} of {len(self)} records; prepare the store with --overwrite")
-        return rows
+            reader = csv.reader(stream)
+            header = tuple(next(reader, ()))
+            values = [row[column] if column < len(row) else "" for row in reader]
+        if header != RECORD_COLUMNS or len(values) != len(self):
+            raise StoreError(f"{path} lists {len(values)} of {len(self)} records; prepare the store with --overwrite")
+        return values
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
@@ -222,9 +279,10 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise StoreError(f"{path / MANIFEST} cannot be read ({error}); prepare the store again") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise StoreError(f"{path / MANIFEST} does not describe a store of beats; choose another folder")
-    if manifest.get("version") != VERSION:
+    if manifest.get("version") not in READABLE_VERSIONS:
+        known = " and ".join(map(str, READABLE_VERSIONS))
         raise StoreError(
-            f"{path} is a store of format version {manifest.get('version')}, this package reads version {VERSION}; "
+            f"{path} is a store of format version {manifest.get('version')}, this package reads versions {known}; "
             "prepare it again with --overwrite"
         )
     return manifest

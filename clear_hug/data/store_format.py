@@ -1,17 +1,37 @@
-"""How a store lies on the disk: names, types and shapes of its files, and what is written in its manifest."""
+"""How a store lies on the disk: names, types and shapes of its files, and what is written in its manifest.
+
+Version 2 keeps the tokens, or the signals they are cut from, in shards of limited size. A version 1 store is a
+version 2 store of tokens in one shard, and is read as such.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-__all__ = ["FORMAT", "MANIFEST", "RECORDS", "VERSION", "ArraySpec", "StoreError", "beat_arrays", "label_arrays"]
+__all__ = [
+    "FORMAT",
+    "MANIFEST",
+    "MODES",
+    "RECORDS",
+    "SHARD_BYTES",
+    "VERSION",
+    "ArraySpec",
+    "StoreError",
+    "StoreLayout",
+    "label_arrays",
+]
 
 FORMAT = "clear_hug.beat_store"
-VERSION = 1
+VERSION = 2
+READABLE_VERSIONS = (1, 2)
+MODES = ("tokens", "signals")
+"""What a store keeps: float32 tokens, or int16 signals from which tokens are cut when they are asked for."""
+SHARD_BYTES = 1 << 30
+"""Tokens or signals in one file, at most (but at least one chunk of records)."""
 MANIFEST = "manifest.json"
 RECORDS = "records.csv"
 RECORD_COLUMNS = ("row", "record", "source", "fs", "duration", "beats", "flag", "notes")
@@ -31,17 +51,79 @@ class ArraySpec:
     shape: tuple[int, ...]
 
 
-def beat_arrays(rows: int, leads: int, beats: int, beat_samples: int) -> dict[str, ArraySpec]:
-    """The arrays that every store has: R rows, L leads, T beat slots, S samples."""
-    specs: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
-        "tokens": (np.float32, (rows, leads, beats, beat_samples)),
-        "valid": (np.bool_, (rows, leads, beats)),
-        "seconds": (np.int32, (rows, beats)),
-        "r_index": (np.int32, (rows, beats)),
-        "split": (np.int8, (rows,)),
-        "usable": (np.bool_, (rows,)),
-    }
-    return {name: ArraySpec(f"{name}.npy", np.dtype(dtype), shape) for name, (dtype, shape) in specs.items()}
+@dataclass(frozen=True)
+class StoreLayout:
+    """The arrays of a store, labels apart.
+
+    Attributes:
+        mode: one of `MODES`.
+        rows: R.
+        leads: L.
+        beats: T.
+        beat_samples: S.
+        starts: first row of each shard, from 0 on; no shard is empty.
+    """
+
+    mode: str
+    rows: int
+    leads: int
+    beats: int
+    beat_samples: int
+    starts: tuple[int, ...] = (0,)
+
+    @classmethod
+    def of(cls, manifest: Mapping[str, Any]) -> StoreLayout:
+        """The layout that a manifest of any readable version describes.
+
+        Raises:
+            ValueError: an unknown mode, or shards out of order.
+        """
+        rows, leads = int(manifest["counts"]["records"]), len(manifest["leads"])
+        starts = tuple(map(int, manifest["shards"])) if manifest["version"] > 1 else (0,)
+        mode = manifest["store"] if manifest["version"] > 1 else "tokens"
+        if mode not in MODES or starts[:1] != (0,) or list(starts) != sorted({*starts}) or starts[-1] >= max(rows, 1):
+            raise ValueError(f"store {mode!r} with shards from rows {list(starts)}")
+        return cls(mode, rows, leads, int(manifest["beats"]), int(manifest["beat_samples"]), starts)
+
+    @property
+    def stops(self) -> tuple[int, ...]:
+        """One past the last row of each shard."""
+        return (*self.starts[1:], self.rows)
+
+    @property
+    def shard_files(self) -> tuple[str, ...]:
+        """File of each shard; no number where there is but one."""
+        name = "tokens" if self.mode == "tokens" else "signal"
+        if len(self.starts) == 1:
+            return (f"{name}.npy",)
+        return tuple(f"{name}_{number}.npy" for number in range(len(self.starts)))
+
+    def token_shards(self) -> tuple[ArraySpec, ...]:
+        """float32 [rows of the shard, L, T, S] of a store of tokens."""
+        tail = (self.leads, self.beats, self.beat_samples)
+        return tuple(
+            ArraySpec(file, np.dtype(np.float32), (stop - start, *tail))
+            for file, start, stop in zip(self.shard_files, self.starts, self.stops, strict=True)
+        )
+
+    def row_arrays(self) -> dict[str, ArraySpec]:
+        """Arrays of one file with one entry per row, but for `signal_start`, which has one more."""
+        rows, leads, beats = self.rows, self.leads, self.beats
+        specs: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
+            "valid": (np.bool_, (rows, leads, beats)),
+            "seconds": (np.int32, (rows, beats)),
+            "r_index": (np.int32, (rows, beats)),
+            "split": (np.int8, (rows,)),
+            "usable": (np.bool_, (rows,)),
+        }
+        if self.mode == "signals":
+            specs |= {"gain": (np.float32, (rows, leads)), "signal_start": (np.int64, (rows + 1,))}
+        return {name: ArraySpec(f"{name}.npy", np.dtype(dtype), shape) for name, (dtype, shape) in specs.items()}
+
+    @property
+    def files(self) -> list[str]:
+        """All of them, labels and tables apart."""
+        return [*self.shard_files, *(spec.file for spec in self.row_arrays().values())]
 
 
 def label_arrays(rows: int, tasks: Mapping[str, int]) -> dict[str, tuple[ArraySpec, ArraySpec]]:
@@ -53,3 +135,20 @@ def label_arrays(rows: int, tasks: Mapping[str, int]) -> dict[str, tuple[ArraySp
         )
         for number, (task, classes) in enumerate(tasks.items())
     }
+
+
+def shard_starts(chunks: Sequence[range], chunk_bytes: Sequence[int], limit: int) -> tuple[int, ...]:
+    """First rows of shards made of whole chunks, each as large as the limit allows.
+
+    Args:
+        chunks: consecutive rows.
+        chunk_bytes: of each chunk.
+        limit: bytes per shard; a chunk that is larger is a shard of its own.
+    """
+    starts, held = [0], 0
+    for rows, size in zip(chunks, chunk_bytes, strict=True):
+        if held and held + size > limit:
+            starts.append(rows.start)
+            held = 0
+        held += size
+    return tuple(starts)

@@ -1,8 +1,9 @@
 """Writing a store so that it can be interrupted at any moment, continued, and never seen half-finished.
 
 Everything is made in `OUT.partial`: arrays of the final size, which workers fill in chunks of consecutive records, and
-one small file per finished chunk. When all chunks are there, tables, checksums and at last the manifest are written,
-and the folder is renamed to `OUT`.
+one small file per finished chunk (two in a store of signals, whose sizes are not known before). When all chunks are
+there, signals are put together, tables, checksums and at last the manifest are written, and the folder is renamed to
+`OUT`.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from clear_hug.data.row import PreparedRow
+from clear_hug.data.chunk_files import CHUNKS, marker, signal_file, write_shard
 from clear_hug.data.source import Source
 from clear_hug.data.store_format import (
     FORMAT,
@@ -25,19 +28,19 @@ from clear_hug.data.store_format import (
     NOTE_SEPARATOR,
     RECORD_COLUMNS,
     RECORDS,
+    SHARD_BYTES,
     VERSION,
     StoreError,
-    beat_arrays,
+    StoreLayout,
     label_arrays,
+    shard_starts,
 )
 from clear_hug.files import file_hash, read_json, replacing, write_json
 
-__all__ = ["CHUNK_RECORDS", "BeatStoreWriter", "write_chunk"]
+__all__ = ["CHUNK_RECORDS", "BeatStoreWriter"]
 
 CHUNK_RECORDS = 64
-_CHUNKS = "chunks"
 _IDENTITY = "identity.json"
-_ROW_ARRAYS = ("tokens", "valid", "seconds", "r_index")
 
 
 @dataclass(frozen=True)
@@ -50,17 +53,28 @@ class BeatStoreWriter:
             only when they agree.
         source: names, labels, splits and notes of the records.
         shape: L, T, S of the tokens.
+        mode: what is kept, "tokens" or "signals".
     """
 
     out: Path
     identity: dict[str, Any]
     source: Source
     shape: tuple[int, int, int]
+    mode: str = "tokens"
 
     @property
     def partial(self) -> Path:
         """The folder everything is made in."""
         return self.out.with_name(self.out.name + ".partial")
+
+    def layout(self) -> StoreLayout:
+        """The arrays that chunks are written to; shards of signals are not among them, they are made at the end."""
+        leads, beats, samples = self.shape
+        chunks = self._chunks()
+        row_bytes = leads * beats * samples * np.dtype(np.float32).itemsize
+        sizes = [len(rows) * row_bytes for rows in chunks]
+        starts = shard_starts(chunks, sizes, SHARD_BYTES) if self.mode == "tokens" else (0,)
+        return StoreLayout(self.mode, len(self.source.names), leads, beats, samples, starts)
 
     def start(self, restart: bool = False) -> list[range]:
         """Make or continue the partial store.
@@ -80,15 +94,19 @@ class BeatStoreWriter:
             self._publish()
             return []
         if not self.partial.exists():
-            (self.partial / _CHUNKS).mkdir(parents=True)
-            for name in _ROW_ARRAYS:
-                spec = beat_arrays(len(self.source.names), *self.shape)[name]
+            (self.partial / CHUNKS).mkdir(parents=True)
+            layout = self.layout()
+            rows = layout.row_arrays()
+            filled = [rows[name] for name in ("valid", "seconds", "r_index", "gain") if name in rows]
+            if self.mode == "tokens":
+                filled += layout.token_shards()
+            for spec in filled:
                 np.lib.format.open_memmap(self.partial / spec.file, "w+", spec.dtype, spec.shape).flush()
             write_json(self.partial / _IDENTITY, self.identity)  # last: without it the folder is made anew
-        return [rows for rows in self._chunks() if not _marker(self.partial, rows).exists()]
+        return [rows for rows in self._chunks() if not marker(self.partial, rows).exists()]
 
     def finish(self, about: dict[str, Any]) -> dict[str, Any]:
-        """Write tables, labels, checksums and the manifest, and put the store in its place.
+        """Put signals together, write tables, labels, checksums and the manifest, and put the store in its place.
 
         Args:
             about: JSON values for the manifest: settings, source, package versions.
@@ -98,31 +116,32 @@ class BeatStoreWriter:
         """
         if not self.partial.exists():
             return dict(read_json(self.out / MANIFEST))
-        records = self._records()
-        arrays = beat_arrays(len(records), *self.shape)
+        tally = _Tally(len(self.source.names))
+        with replacing(self.partial / RECORDS) as temporary, temporary.open("w", newline="", encoding="utf-8") as table:
+            writer = csv.DictWriter(table, RECORD_COLUMNS, extrasaction="ignore", lineterminator="\n")
+            writer.writeheader()
+            for row, record in enumerate(self._records()):
+                writer.writerow(record)
+                tally.add(row, record)
+        layout = self._put_signals_together(tally.samples) if self.mode == "signals" else self.layout()
+        arrays = layout.row_arrays()
         np.save(self.partial / arrays["split"].file, self.source.split.astype(np.int8))
-        np.save(self.partial / arrays["usable"].file, np.array([not record["flag"] for record in records], dtype=bool))
+        np.save(self.partial / arrays["usable"].file, tally.usable)
         sizes = {name: len(task.classes) for name, task in self.source.tasks.items()}
-        labels = label_arrays(len(records), sizes)
+        labels = label_arrays(layout.rows, sizes)
         for name, (values, labelled) in labels.items():
             np.save(self.partial / values.file, self.source.tasks[name].labels.astype(np.uint8))
             np.save(self.partial / labelled.file, self.source.tasks[name].labelled.astype(bool))
-        _write_records(self.partial / RECORDS, records)
-        files = [spec.file for spec in arrays.values()]
-        files += [spec.file for pair in labels.values() for spec in pair] + [RECORDS]
+        files = [*layout.files, *(spec.file for pair in labels.values() for spec in pair), RECORDS]
         manifest = {
             "format": FORMAT,
             "version": VERSION,
+            "store": self.mode,
             **about,
             "tasks": {name: _task_summary(self.source, name) for name in sizes},
-            "counts": {
-                "records": len(records),
-                "flagged": sum(bool(record["flag"]) for record in records),
-                "noted": sum(bool(record["notes"]) for record in records),
-                "beats": sum(record["kept"] for record in records),
-                "beats_found": sum(record["beats"] for record in records),
-            },
-            "flags": _count_reasons(records),
+            "counts": tally.counts(),
+            "flags": tally.reasons(),
+            "shards": list(layout.starts),
             "identity": self.identity,
             "files": {
                 name: {"bytes": (self.partial / name).stat().st_size, "sha256": file_hash(self.partial / name)}
@@ -132,6 +151,19 @@ class BeatStoreWriter:
         write_json(self.partial / MANIFEST, manifest)
         self._publish()
         return manifest
+
+    def _put_signals_together(self, samples: NDArray[np.int64]) -> StoreLayout:
+        """Shards of whole chunks, and where each recording begins; done again from the start when it was cut short."""
+        leads, beats, width = self.shape
+        chunks = self._chunks()
+        sizes = [int(samples[rows.start : rows.stop].sum()) * leads * np.dtype(np.int16).itemsize for rows in chunks]
+        starts = shard_starts(chunks, sizes, SHARD_BYTES)
+        layout = StoreLayout(self.mode, len(samples), leads, beats, width, starts)
+        for file, start, stop in zip(layout.shard_files, layout.starts, layout.stops, strict=True):
+            parts = [signal_file(self.partial, rows) for rows in chunks if start <= rows.start < stop]
+            write_shard(self.partial / file, parts, (int(samples[start:stop].sum()), leads))
+        np.save(self.partial / layout.row_arrays()["signal_start"].file, np.concatenate(([0], np.cumsum(samples))))
+        return layout
 
     def _continues(self, restart: bool) -> bool:
         try:
@@ -149,7 +181,7 @@ class BeatStoreWriter:
 
     def _publish(self) -> None:
         """Rename into place; a kill anywhere in here leaves something that the next `start` publishes."""
-        shutil.rmtree(self.partial / _CHUNKS, ignore_errors=True)
+        shutil.rmtree(self.partial / CHUNKS, ignore_errors=True)
         (self.partial / _IDENTITY).unlink(missing_ok=True)
         old = self.out.with_name(self.out.name + ".old")
         if old.exists():
@@ -164,41 +196,50 @@ class BeatStoreWriter:
         rows = len(self.source.names)
         return [range(start, min(start + CHUNK_RECORDS, rows)) for start in range(0, rows, CHUNK_RECORDS)]
 
-    def _records(self) -> list[dict[str, Any]]:
-        records: list[dict[str, Any]] = []
+    def _records(self) -> Iterator[dict[str, Any]]:
         for rows in self._chunks():
-            for row, entry in zip(rows, read_json(_marker(self.partial, rows)), strict=True):
+            for row, entry in zip(rows, read_json(marker(self.partial, rows)), strict=True):
                 notes = (*self.source.notes[row], *entry.pop("notes"))
                 text = NOTE_SEPARATOR.join(" ".join(note.split()) for note in notes)
                 own = {"row": row, "record": self.source.names[row], "source": self.source.paths[row], "notes": text}
-                records.append({**entry, **own})
-        return records
+                yield {**entry, **own}
 
 
-def write_chunk(partial: Path, rows: range, prepared: Sequence[PreparedRow]) -> None:
-    """Write the rows of one chunk, and then the file that says so; safe from many processes at once.
+@dataclass(eq=False)
+class _Tally:
+    """What the manifest says of the records, gathered one by one."""
 
-    Args:
-        partial: folder of the partial store.
-        rows: consecutive row numbers.
-        prepared: one result per row.
-    """
-    for name in _ROW_ARRAYS:
-        array = np.load(partial / f"{name}.npy", mmap_mode="r+", allow_pickle=False)
-        array[rows.start : rows.stop] = np.stack([getattr(row, name) for row in prepared])
-        array.flush()
-    entries = [
-        {
-            "fs": row.fs,
-            "duration": round(row.duration, 6),
-            "beats": row.beats_found,
-            "kept": int((row.r_index >= 0).sum()),
-            "flag": row.flag,
-            "notes": list(row.notes),
+    rows: int
+    noted: int = 0
+    beats: int = 0
+    beats_found: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.usable = np.ones(self.rows, dtype=bool)
+        self.samples = np.zeros(self.rows, dtype=np.int64)
+
+    def add(self, row: int, record: dict[str, Any]) -> None:
+        if record["flag"]:
+            self.usable[row] = False
+            self.kinds[record["flag"].split(":")[0]] += 1
+        self.samples[row] = record["samples"]
+        self.noted += bool(record["notes"])
+        self.beats += record["kept"]
+        self.beats_found += record["beats"]
+
+    def counts(self) -> dict[str, int]:
+        return {
+            "records": self.rows,
+            "flagged": self.rows - int(self.usable.sum()),
+            "noted": self.noted,
+            "beats": self.beats,
+            "beats_found": self.beats_found,
         }
-        for row in prepared
-    ]
-    write_json(_marker(partial, rows), entries)
+
+    def reasons(self) -> dict[str, int]:
+        """Flagged records by the first words of the reason, most frequent first."""
+        return dict(sorted(self.kinds.items(), key=lambda item: (-item[1], item[0])))
 
 
 def describe_difference(there: dict[str, Any], wanted: dict[str, Any]) -> str:
@@ -217,28 +258,7 @@ def describe_difference(there: dict[str, Any], wanted: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _marker(partial: Path, rows: range) -> Path:
-    return partial / _CHUNKS / f"{rows.start:09d}.json"
-
-
-def _write_records(path: Path, records: list[dict[str, Any]]) -> None:
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, RECORD_COLUMNS, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(records)
-
-
 def _task_summary(source: Source, name: str) -> dict[str, Any]:
     task = source.tasks[name]
     positives = task.labels[task.labelled].sum(axis=0, dtype=np.int64).tolist()
     return {"classes": list(task.classes), "labelled": int(task.labelled.sum()), "positives": positives}
-
-
-def _count_reasons(records: list[dict[str, Any]]) -> dict[str, int]:
-    """Flagged records by the first words of the reason, most frequent first."""
-    counts: dict[str, int] = {}
-    for record in records:
-        if record["flag"]:
-            kind = record["flag"].split(":")[0]
-            counts[kind] = counts.get(kind, 0) + 1
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

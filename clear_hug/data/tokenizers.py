@@ -105,9 +105,10 @@ class BeatsTokenizer:
         checked = check_leads(signal, settings.leads, fs, settings.quality)
         usable = np.flatnonzero(checked.valid)
         names = [settings.leads[index] for index in usable]
-        peaks = detect_beats(checked.signal[:, usable], fs, names, settings=settings.detector)
-        good = resample(checked.signal[:, usable], fs, settings.rate)  # [m, usable leads]
-        resampled = np.zeros((len(good), len(settings.leads)))  # [m, L]
+        good = checked.signal if checked.valid.all() else checked.signal.T[usable].T
+        peaks = detect_beats(good, fs, names, settings=settings.detector)
+        good = resample(good, fs, settings.rate)  # [m, usable leads]
+        resampled = np.zeros((len(settings.leads), len(good))).T  # [m, L]
         resampled[:, usable] = good
         peaks = np.unique(map_indices(peaks, fs, settings.rate, len(resampled)))
         grid = cut_tokens(

@@ -19,6 +19,8 @@ class BeatGrid(NamedTuple):
         seconds: int32 [T], 1 + the second in which the R peak falls, 0 in empty slots.
         r_index: int32 [T], R peaks in samples at the tokens' rate, -1 in empty slots.
         beats_found: how many beats the recording had, kept or not.
+        signal: float [n, L], mV, what the tokens were cut from, up to the end of the last kept beat; None where they
+            cannot be cut again from it.
     """
 
     tokens: NDArray[np.float32]
@@ -26,6 +28,7 @@ class BeatGrid(NamedTuple):
     seconds: NDArray[np.int32]
     r_index: NDArray[np.int32]
     beats_found: int
+    signal: NDArray[np.floating] | None = None
 
 
 def cut_tokens(
@@ -67,16 +70,17 @@ def cut_tokens(
     stop = np.concatenate((middle, [length]))[: len(kept)]  # [k] one past its last
     index = kept[:, None] + np.arange(-before, beat_samples - before)  # [k, S]
     inside = (index >= start[:, None]) & (index < stop[:, None])
-    samples = signal[np.where(inside, index, kept[:, None])]  # [k, S, L], the R peak itself outside the beat
-    lively = np.ptp(samples, axis=1) >= flat_mv  # [k, L]
-    samples = np.where(inside[..., None] & lively[:, None], samples, 0.0)
-    tokens = np.zeros((signal.shape[1], beats, beat_samples), dtype=np.float32)
-    tokens[:, : len(kept)] = samples.transpose(2, 0, 1)
-    valid = np.zeros((signal.shape[1], beats), dtype=bool)
-    valid[:, : len(kept)] = lively.T
+    rows = np.ascontiguousarray(signal.T)  # [L, n]
+    samples = rows[:, np.where(inside, index, kept[:, None])]  # [L, k, S], the R peak itself outside the beat
+    lively = samples.max(axis=2) - samples.min(axis=2) >= flat_mv  # [L, k]
+    tokens = np.zeros((len(rows), beats, beat_samples), dtype=np.float32)
+    tokens[:, : len(kept)] = np.where(inside & lively[..., None], samples, 0.0)
+    valid = np.zeros((len(rows), beats), dtype=bool)
+    valid[:, : len(kept)] = lively
     padded = np.full(beats, -1, dtype=np.int32)
     padded[: len(kept)] = kept
-    return BeatGrid(tokens, valid, seconds_of(padded, fs), padded, len(r_index))
+    end = stop[-1] if len(kept) else 0
+    return BeatGrid(tokens, valid, seconds_of(padded, fs), padded, len(r_index), signal[:end])
 
 
 def seconds_of(r_index: NDArray[np.integer], fs: float) -> NDArray[np.int32]:

@@ -144,7 +144,7 @@ def _read_format_16(
 ) -> NDArray[np.float64]:
     """Little-endian int16, signals of one file interleaved: one read, one subtraction, one division."""
     assert samples is not None  # format 16 has a fixed sample size, so `_check_files` always knows
-    signal = np.empty((samples, len(wanted)))  # [n, leads]
+    rows = np.empty((len(wanted), samples))  # lead by lead, as all that follows works along them
     for file_name in dict.fromkeys(item.signal.file_name for item in wanted):
         columns = [column for column, other in enumerate(header.signals) if other.file_name == file_name]
         offset = header.signals[columns[0]].byte_offset
@@ -153,18 +153,20 @@ def _read_format_16(
         mine = [index for index, item in enumerate(wanted) if item.signal.file_name == file_name]
         stored = counts[:, [columns.index(wanted[index].column) for index in mine]]  # [n, leads of this file]
         lines = [wanted[index].signal for index in mine]
+        stored = np.ascontiguousarray(stored.T)  # [leads of this file, n]
         # Subtract and divide in this order, in float64: the same bits as wfdb.rdsamp.
         values = stored.astype(np.float64)
-        values -= np.array([line.baseline for line in lines])
-        values /= np.array([line.gain for line in lines])
-        values *= np.array([MILLIVOLTS[line.units.casefold()] for line in lines])
-        values[stored == _MISSING_16] = np.nan
-        signal[:, mine] = values
-        sums = stored.sum(axis=0, dtype=np.int64)
+        values -= np.array([[line.baseline] for line in lines])
+        values /= np.array([[line.gain] for line in lines])
+        values *= np.array([[MILLIVOLTS[line.units.casefold()]] for line in lines])
+        if stored.min(initial=0) == _MISSING_16:
+            values[stored == _MISSING_16] = np.nan
+        rows[mine] = values
+        sums = stored.sum(axis=1, dtype=np.int64)
         for index, line, total in zip(mine, lines, sums, strict=True):
             if line.checksum is not None and (int(total) - line.checksum) % 65536:
                 notes.append(f"{wanted[index].lead} differs from the checksum in its header, the file may be damaged")
-    return signal
+    return rows.T
 
 
 def _read_with_wfdb(base: Path, wanted: list[_Wanted]) -> NDArray[np.float64]:

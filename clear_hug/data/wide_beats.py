@@ -7,8 +7,8 @@ import scipy.ndimage
 from numpy.typing import NDArray
 
 from clear_hug.data.beat_settings import BeatSettings
-from clear_hug.data.qrs_energy import QRSEnergy, band_pass, root_mean_square
-from clear_hug.data.qrs_peaks import candidate_peaks
+from clear_hug.data.qrs_energy import root_mean_square
+from clear_hug.data.qrs_peaks import Candidates
 
 __all__ = ["add_wide_beats"]
 
@@ -17,36 +17,44 @@ _FEWEST_BEATS = 3  # to know what an ordinary beat is
 
 
 def add_wide_beats(
-    rows: NDArray[np.float64], energy: QRSEnergy, beats: NDArray[np.int64], settings: BeatSettings
-) -> NDArray[np.int64]:
-    """Add the peaks of the energy that were too low for a beat, but where the deflection itself is that of a beat.
+    gentle: NDArray[np.float64],
+    fs: float,
+    candidates: Candidates,
+    beats: NDArray[np.bool_],
+    settings: BeatSettings,
+) -> NDArray[np.bool_]:
+    """Add candidates that were too low for a beat, but where the deflection itself is that of a beat.
 
     Args:
-        rows: float64 [leads, m], mV, at the analysis rate.
-        energy: the slope energy.
-        beats: int64 [beats], those found by slope, indices into the curve.
+        gentle: float64 [leads, m], mV, in `settings.wide_band`, at the analysis rate.
+        fs: that rate, Hz.
+        candidates: peaks of the slope energy.
+        beats: bool [candidates], those found by slope.
         settings: of the detector.
 
     Returns:
-        int64 [beats or more], increasing.
+        bool [candidates].
     """
-    if len(beats) < _FEWEST_BEATS:
+    if beats.sum() < _FEWEST_BEATS:
         return beats
-    fs = energy.fs
-    size = _deflection(rows, fs, beats, settings)  # [m], 1 = an ordinary beat
-    peaks, height = candidate_peaks(energy, settings)
-    apart = _distance(peaks, beats) >= settings.wide_gap_s * fs
-    wide = peaks[(height > settings.wide_energy) & (size[peaks] >= settings.wide_ratio) & apart]
-    added = set(wide.tolist())
-    kept: list[int] = []
-    for beat in sorted({*beats.tolist(), *added}):
-        if kept and beat in added:
-            since = beat - kept[-1]
-            t_wave = since < settings.wide_t_wave_s * fs and size[beat] < settings.wide_t_wave_ratio * size[kept[-1]]
+    place = candidates.place
+    possible = (candidates.height > settings.wide_energy) & (candidates.clearness > settings.wide_clearness) & ~beats
+    possible &= _distance(place, place[beats]) >= settings.wide_gap_s * fs
+    if not possible.any():
+        return beats
+    size = _deflection(gentle, fs, place[beats], settings)[place]  # [candidates], 1 = an ordinary beat
+    wide = possible & (size >= settings.wide_ratio)
+    kept = beats.copy()
+    last = -1
+    for index in np.flatnonzero(beats | wide).tolist():
+        if wide[index] and last >= 0:
+            since = place[index] - place[last]
+            t_wave = since < settings.wide_t_wave_s * fs and size[index] < settings.wide_t_wave_ratio * size[last]
             if t_wave or since < settings.wide_gap_s * fs:
                 continue
-        kept.append(beat)
-    return np.array(kept, dtype=np.int64)
+        kept[index] = True
+        last = index
+    return kept
 
 
 def _distance(peaks: NDArray[np.integer], beats: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -57,11 +65,11 @@ def _distance(peaks: NDArray[np.integer], beats: NDArray[np.int64]) -> NDArray[n
 
 
 def _deflection(
-    rows: NDArray[np.float64], fs: float, beats: NDArray[np.int64], settings: BeatSettings
+    gentle: NDArray[np.float64], fs: float, beats: NDArray[np.int64], settings: BeatSettings
 ) -> NDArray[np.float64]:
     """[m] height of the low-frequency deflection near each sample, in ordinary beats; the median lead's."""
-    smooth = root_mean_square(band_pass(rows, fs, settings.wide_band), fs, _INTEGRATION_S)
+    smooth = root_mean_square(gentle, fs, _INTEGRATION_S)
     reach = 2 * int(settings.locate_s * fs) + 1
     usual = np.median(scipy.ndimage.maximum_filter1d(smooth, reach, axis=1)[:, beats], axis=1)
     relative = smooth / np.where(usual > 1e-9, usual, np.inf)[:, None]  # [leads, m]
-    return np.median(relative, axis=0) if len(rows) > 2 else relative.max(axis=0)
+    return np.median(relative, axis=0) if len(gentle) > 2 else relative.max(axis=0)

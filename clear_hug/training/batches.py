@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from clear_hug.data.lazy_rows import LazyRows
+
 TRAIN, VALIDATION, TEST = 0, 1, 2
 SPLIT_NAMES = {TRAIN: "train", VALIDATION: "validation", TEST: "test"}
 
@@ -20,7 +22,7 @@ class BeatData(Protocol):
     """What training reads of a `clear_hug.data.store.BeatStore`."""
 
     @property
-    def tokens(self) -> NDArray[np.float32]:
+    def tokens(self) -> NDArray[np.float32] | LazyRows:
         """[R, L, T, S] in mV."""
 
     @property

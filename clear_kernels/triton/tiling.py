@@ -190,7 +190,7 @@ def dense_forward_tile(head_dim: int, itemsize: int, precision: str, target: Tar
     """The tile of ``dense_forward``."""
     units = machine(itemsize, precision, target)
     if units == "none" or itemsize == 4 or head_dim > 128:
-        parts = _plain(head_dim, itemsize) if itemsize == 2 or head_dim == 96 else _whole(head_dim)
+        parts = _plain(head_dim, itemsize) if itemsize == 2 or head_dim > 64 else _whole(head_dim)
         return DenseTile(parts, warps=8, stages=1, blocks=1, queries=32, keys=32)
     if units == "blackwell":
         return DenseTile(head_parts(head_dim), warps=4, stages=2, blocks=2, queries=64, keys=64)

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from clear_hug.data import BeatStore, PrepareSettings, prepare, wfdb_source
 from clear_hug.data.dataset import BeatBatch, BeatDataset
-from clear_hug.data.fractions import stratified_order, take_fraction
+from clear_hug.data.fractions import official_fraction, stratified_order, take_fraction
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +84,9 @@ def test_leads_are_a_view_in_the_order_asked_for(store: BeatStore) -> None:
         ({"task": "super"}, "no task 'super'"),
         ({"leads": ("V9",)}, "unknown lead name 'V9'"),
         ({"leads": ()}, "no lead"),
+        ({"sampling": "lucky", "fraction": 0.5}, "unknown sampling 'lucky'; choose one of stratified, official"),
+        ({"fraction": 2.0, "sampling": "official"}, "fraction=2.0 must be"),
+        ({"cut_later": True}, "keeps tokens, no signals"),
         ({"fraction": 0.0}, r"fraction=0.0 must be above 0"),
         ({"fraction": 1.5}, "fraction=1.5"),
         ({"fraction": float("nan")}, "fraction=nan"),
@@ -131,3 +134,24 @@ def test_every_beginning_has_the_frequencies_of_the_whole() -> None:
 def test_fractions_of_records_without_labels() -> None:
     assert len(take_fraction(np.zeros((50, 0), np.uint8), 0.1, seed=0)) == 5
     assert len(take_fraction(np.zeros((3, 2), np.uint8), 0.01, seed=0)) == 1
+
+
+def test_the_published_fraction_is_uniform_and_rounded_down() -> None:
+    assert [len(official_fraction(n, f, 0)) for n, f in ((999, 0.1), (17084, 0.01), (7, 0.01), (50, 1.0))] == [
+        99,
+        170,
+        1,
+        50,
+    ]
+    drawn = np.bincount(np.concatenate([official_fraction(20, 0.25, seed) for seed in range(2000)]), minlength=20)
+    assert abs(drawn / 2000 - 0.25).max() < 0.05
+    np.testing.assert_array_equal(official_fraction(100, 0.1, 3), official_fraction(100, 0.1, 3))
+    assert (np.diff(official_fraction(100, 0.3, 1)) > 0).all()
+
+
+def test_fractions_of_a_data_set(store: BeatStore) -> None:
+    half = BeatDataset(store, split="train", task="labels", fraction=0.5, seed=2)
+    assert len(half) == 2
+    assert set(half.rows) < set(BeatDataset(store, split="train", task="labels").rows)
+    official = BeatDataset(store, task="labels", fraction=0.5, seed=2, sampling="official")
+    assert len(official) == 3  # of 7

@@ -107,7 +107,7 @@ def _cut(name: str) -> Callable[[Path], None]:
         (lambda s: (s / "manifest.json").write_text("{"), "cannot be read"),
         (lambda s: (s / "manifest.json").write_text("[1]"), "does not describe a store"),
         (_edit(format="other"), "does not describe a store"),
-        (_edit(version=99), "format version 99, this package reads version 1"),
+        (_edit(version=99), "format version 99, this package reads versions 1 and 2"),
         (_edit(files={}), "does not list tokens.npy"),
         (_edit(counts={}), "no manifest of a store"),
         (_edit(leads=None), "no manifest of a store"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import synthetic_ecg as made
 from hypothesis import given, settings
 
 from clear_hug.data import PrepareSettings, cut_tokens
+from clear_hug.data.store_summary import cycle_coverage
 from clear_hug.data.tokenizers import TOKENIZERS
 
 
@@ -124,3 +127,19 @@ def test_settings_survive_their_dict() -> None:
 def test_settings_that_cannot_be(bad: dict) -> None:
     with pytest.raises(ValueError):
         PrepareSettings(**bad)
+
+
+@pytest.mark.parametrize("bpm", [40, 60, 80, 100, 120, 150, 180])
+@pytest.mark.parametrize(("beats", "beat_samples"), [(30, 150), (15, 96)])
+def test_how_much_is_kept_is_what_the_documentation_says(bpm: int, beats: int, beat_samples: int) -> None:
+    """Ten seconds of a regular rhythm: the share of its beats, and the share of each cycle, in a token."""
+    r_index = np.round(np.arange(0.1, 10.0, 60.0 / bpm) * 100.0).astype(int)
+    grid = cut_tokens(np.ones((1000, 1)), r_index, fs=100.0, beats=beats, beat_samples=beat_samples)
+    kept = (grid.r_index >= 0).sum() / grid.beats_found
+    inside, length = cycle_coverage(grid.r_index[None], beat_samples)
+    row = f"{100 * kept:.0f} % / {100 * inside / length:.0f} %"
+    table = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    line = next(line for line in table.splitlines() if line.startswith(f"| T {beats}, S {beat_samples} |"))
+    head = next(line for line in table.splitlines() if line.startswith("| beats / cycle |"))
+    column = [cell.strip() for cell in head.split("|")].index(f"{bpm} bpm")
+    assert [cell.strip() for cell in line.split("|")][column] == row

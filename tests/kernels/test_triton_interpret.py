@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent / "triton_interpreted"
 def test_kernels_in_the_interpreter() -> None:
     pytest.importorskip("triton", reason="Triton is not installed; it runs on Linux: pip install 'triton>=3.2'")
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(FOLDER)],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", str(FOLDER)],
         env=os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         cwd=Path(__file__).parents[2],
         capture_output=True,

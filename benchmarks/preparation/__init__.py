@@ -1,0 +1,1 @@
+"""Parts of `prepare_bench.py`."""

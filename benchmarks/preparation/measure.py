@@ -1,0 +1,77 @@
+"""What is timed: preparing records, the published work on the same ones, opening a store, reading random records."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter, process_time
+
+import numpy as np
+
+from clear_hug.data import BeatStore, PrepareSettings, Source, prepare, wfdb_source
+from preparation.published import published_record
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Records in wall-clock and in processor seconds."""
+
+    records: int
+    wall: float
+    cpu: float
+
+    @property
+    def per_core(self) -> float:
+        """Records per second of one processor core: what a machine without other work gives."""
+        return self.records / self.cpu
+
+    def __add__(self, other: Rate) -> Rate:
+        return Rate(self.records + other.records, self.wall + other.wall, self.cpu + other.cpu)
+
+
+def repeated(folder: Path, records: int) -> Source:
+    """A data set of that many records that reads the ones of the folder in turn, without labels."""
+    made = wfdb_source(folder)
+    paths = tuple(made.paths[row % len(made.paths)] for row in range(records))
+    names = tuple(f"{row:07d}" for row in range(records))
+    return Source("wfdb", made.root, names, paths, np.zeros(records, np.int8))
+
+
+def prepared(source: Source, out: Path, mode: str, workers: int) -> tuple[BeatStore, Rate]:
+    """Prepare all of it; the processor time of several workers is not known here, the wall clock stands for it."""
+    wall, cpu = perf_counter(), process_time()
+    store = prepare(source, out, PrepareSettings(), store=mode, workers=workers).store
+    wall, cpu = perf_counter() - wall, process_time() - cpu
+    return store, Rate(len(store), wall, cpu if workers == 1 else wall * workers)
+
+
+def published(source: Source, rows: range, spent: dict[str, float]) -> Rate:
+    """The published work on some of the records."""
+    wall, cpu = perf_counter(), process_time()
+    for row in rows:
+        published_record(source.root / source.paths[row], spent)
+    return Rate(len(rows), perf_counter() - wall, process_time() - cpu)
+
+
+def opening_seconds(path: Path, times: int = 21) -> float:
+    """Median wall-clock time of opening a store and reading one record's mask."""
+    taken = []
+    for _ in range(times):
+        begin = perf_counter()
+        _ = BeatStore.open(path).valid[0]
+        taken.append(perf_counter() - begin)
+    return statistics.median(taken)
+
+
+def random_access(read: Callable[[np.ndarray], object], records: int, batch: int, seconds: float) -> float:
+    """Records per processor second, in random batches, after each record was read once."""
+    rng = np.random.default_rng(0)
+    for start in range(0, records, batch):
+        read(np.arange(start, min(start + batch, records)))
+    done, begin = 0, process_time()
+    while process_time() - begin < seconds:
+        read(rng.integers(0, records, batch))
+        done += batch
+    return done / (process_time() - begin)

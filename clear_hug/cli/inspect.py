@@ -1,0 +1,167 @@
+"""`clear-hug inspect`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from clear_hug.cli.common import count, output
+
+if TYPE_CHECKING:
+    from clear_hug.data.store import BeatStore
+    from clear_hug.data.store_summary import Spread, StoreSummary
+
+
+def inspect(
+    store: Annotated[Path, typer.Argument(help="Folder that `clear-hug prepare` wrote.", show_default=False)],
+    record: Annotated[
+        str | None,
+        typer.Argument(help="A record to draw, by name, or by row number from 0 on.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Picture of the record.  [default: RECORD.png in the current folder]")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every file and compare it with its checksum first.")
+    ] = False,
+    flagged: Annotated[int, typer.Option(help="How many flagged records to name, with their reasons.", min=0)] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON, for programs.")] = False,
+) -> None:
+    """Summarise a store, or draw one of its records with the R peaks and the tokens.
+
+        clear-hug inspect beats
+        clear-hug inspect beats 00001_lr --out record.png
+        clear-hug inspect beats --verify
+
+    The first prints records, flags, findings, splits, classes, heart rates and settings, the second draws the beats of
+    a record in every lead, the third compares every file with its checksum as well.
+
+    The summary says which share of the beats found has a slot (raise `prepare --beats` if it is below 100 %) and which
+    share of the time between two R peaks lies inside their tokens (raise `--beat-samples`). Records are flagged, with
+    the reason, when nothing of them is used; findings such as `flat` or `noisy` concern single leads of used records.
+    """
+    from clear_hug.data.store import BeatStore
+
+    opened = BeatStore.open(store)
+    if verify:
+        opened.verify()
+        files = opened.manifest["files"]
+        size = sum(int(entry["bytes"]) for entry in files.values())
+        if not as_json:
+            output().print(f"All {len(files)} files agree with their checksums ({_bytes(size)}).")
+    if record is not None:
+        _draw(opened, record, out)
+        return
+    if out is not None:
+        raise ValueError(f"--out {out} is for the picture of a record; name the record after the store")
+    from clear_hug.data.store_summary import summarise
+
+    summary = summarise(opened)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps({"store": str(store), **summary.to_dict()}, indent=2, ensure_ascii=False))
+        return
+    _describe(opened, summary)
+    _name_flagged(opened, flagged)
+    from clear_hug.cli.tasks import print_counts
+
+    if opened.tasks:
+        print_counts(opened, None)
+
+
+def _describe(store: BeatStore, summary: StoreSummary) -> None:
+    manifest = store.manifest
+    source = manifest["source"]
+    size = sum(int(entry["bytes"]) for entry in manifest["files"].values())
+    lines = [
+        f"Store {store.path}: {source['kind']} from {source['root']}, {_bytes(size)} in {len(manifest['files'])} files",
+        f"  records: {summary.records:,}, of them flagged {summary.flagged:,}, with notes {summary.noted:,}",
+        *(f"    flagged: {number:,} {reason}" for reason, number in summary.reasons.items()),
+        *(f"    finding: {number:,} {code}" for code, number in summary.findings.items()),
+        "  usable by split: " + ", ".join(f"{number:,} {name}" for name, number in summary.splits.items()),
+        f"  beats: {summary.beats:,} of {summary.beats_found:,} found are kept ({_share(summary.beats_kept)})"
+        f"{_spread(', per record ', summary.beats_per_record)}",
+        f"  tokens: {count(summary.tokens, 'valid pair')} of beat and lead; "
+        f"{_share(summary.cycle_covered)} of the time between R peaks is inside them",
+    ]
+    if summary.heart_rate is not None:
+        lines.append(f"  heart rate, per minute:{_spread(' ', summary.heart_rate)}")
+    weak = {lead: share for lead, share in summary.lead_share.items() if summary.beats and share < 1}
+    if weak:
+        lines.append("  valid beats by lead: " + ", ".join(f"{lead} {_share(share)}" for lead, share in weak.items()))
+    lines += [
+        f"  settings: {manifest['tokenizer']} tokenizer ({manifest['detector']}), {store.fs:g} Hz, "
+        f"{manifest['beats']} slots of {manifest['beat_samples']} samples, leads {' '.join(store.leads)}",
+        f"  format version {manifest['version']}, {store.mode} in {count(store.shards, 'shard')}; made with "
+        + ", ".join(f"{name} {version}" for name, version in manifest["packages"].items()),
+    ]
+    output().print("\n".join(lines), soft_wrap=True, markup=False)
+
+
+def _name_flagged(store: BeatStore, most: int) -> None:
+    reasons = [(name, flag) for name, flag in zip(store.names, store.flags, strict=True) if flag]
+    lines = [f"  {name}: {flag}" for name, flag in reasons[:most]]
+    if len(reasons) > most > 0:
+        lines.append(f"  … and {len(reasons) - most:,} more (--flagged {len(reasons)} names all)")
+    if lines:
+        output().print("\n".join(["Flagged:", *lines]), soft_wrap=True, markup=False)
+
+
+def _draw(store: BeatStore, record: str, out: Path | None) -> None:
+    from clear_hug.data.store_summary import heart_rates
+    from clear_hug.plots import save_figure
+    from clear_hug.record_picture import draw_tokens
+
+    row = store.row_of(record)
+    name, flag, notes = store.names[row], store.flags[row], store.notes[row]
+    console = output()
+    r_index = store.r_index[row]
+    beats = int((r_index >= 0).sum())
+    rate = heart_rates(r_index[None], store.fs)[0]
+    facts = [count(beats, "beat") + " kept", f"{rate:.0f} per minute" if beats > 1 else "", _labels(store, row)]
+    said = ", ".join(filter(None, facts))
+    console.print(f"Record {name}, row {row}: {flag or said}", soft_wrap=True, markup=False)
+    if notes:
+        console.print(f"  notes: {notes}", soft_wrap=True, markup=False)
+    if flag:
+        raise ValueError(f"record {name} is flagged, so it has no beats to draw: {flag}")
+    figure = draw_tokens(
+        store.tokens[row], store.valid[row], r_index, store.fs, store.leads, title=name, subtitle=said, footer=notes
+    )
+    path = save_figure(figure, out or Path(f"{name.replace('/', '_')}.png"))
+    console.print(f"Picture {path}", soft_wrap=True, markup=False)
+
+
+def _labels(store: BeatStore, row: int) -> str:
+    """Classes of the record in every task that knows it."""
+    said = []
+    for task in store.tasks:
+        if store.labelled(task)[row]:
+            present = [name for name, yes in zip(store.classes(task), store.labels(task)[row], strict=True) if yes]
+            said.append(f"{task}: {' '.join(present) or 'none'}")
+    return "; ".join(said)
+
+
+def _spread(before: str, spread: Spread | None) -> str:
+    if spread is None:
+        return ""
+    return (
+        f"{before}{spread.low:.0f} to {spread.high:.0f}, median {spread.median:.0f}, "
+        f"middle 90 % {spread.p05:.0f} to {spread.p95:.0f}"
+    )
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.2f} %"
+
+
+def _bytes(size: Any) -> str:
+    value = float(size)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.3g} {unit}" if unit != "bytes" else f"{value:.0f} bytes"
+        value /= 1000
+    return f"{value:.3g} TB"

@@ -1,0 +1,96 @@
+"""Which candidates are heartbeats: height, clearness, resemblance and rhythm, weighed by logistic regression."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.ndimage
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from clear_hug.data.qrs_peaks import Candidates
+
+__all__ = ["FEATURES", "RANKS", "EvidenceWeights", "choose_beats", "is_regular", "looks", "rhythm"]
+
+RANKS = (1, 3)
+"""Ranks of the most similar beats whose correlations count."""
+FEATURES = ("log height", "log clearness", *(f"similarity {rank}" for rank in RANKS))
+_RHYTHM_INTERVALS = 9
+_FEWEST_SURE = 3
+_LARGEST_LOG_HEIGHT = 0.7
+_LARGEST_SPREAD = 0.2
+
+
+@dataclass(frozen=True)
+class EvidenceWeights:
+    """Weights of two logistic regressions; see docs/beats.md for how they were fitted.
+
+    Attributes:
+        looks: of the features of a candidate alone, in the order of `FEATURES`, and the constant.
+        both: of those, then the logarithms of the gap, the nearer neighbour and the beat before (`rhythm`), and the
+            constant.
+    """
+
+    looks: tuple[float, ...] = (2.54, 2.07, 3.77, 2.98, -5.53)
+    both: tuple[float, ...] = (1.84, 1.88, 3.29, 2.5, 0.53, 2.33, 0.3, -4.08)
+
+
+def looks(candidates: Candidates, similar: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Features [candidates, len(FEATURES)] of each candidate by itself."""
+    height = np.minimum(np.log(candidates.height), _LARGEST_LOG_HEIGHT)
+    return np.column_stack((height, np.log(candidates.clearness), similar))
+
+
+def rhythm(place: NDArray[np.int64], sure: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Where each candidate lies between the sure beats around it.
+
+    Args:
+        place: int64 [candidates], increasing.
+        sure: bool [candidates], beats by their looks.
+
+    Returns:
+        float64 [candidates, 3], logarithms in usual RR intervals nearby: from the sure beat before to that after (2 for
+        an ordinary beat, 1 for something between two), to the nearer of them, and to the one before. Neutral where
+        there are too few sure beats.
+    """
+    neutral = np.tile(np.log((2.0, 1.0, 1.0)), (len(place), 1))
+    index = np.flatnonzero(sure)
+    if len(index) < _FEWEST_SURE:
+        return neutral
+    beats = place[index]
+    intervals = np.diff(beats).astype(np.float64)
+    usual = scipy.ndimage.median_filter(intervals, size=min(_RHYTHM_INTERVALS, len(intervals)), mode="nearest")
+    position = np.searchsorted(index, np.arange(len(place)))  # sure beats before each candidate
+    before, after = position - 1, position + sure
+    interval = usual[np.clip(before, 0, len(usual) - 1)]
+    since = (place - beats[np.maximum(before, 0)]) / interval
+    until = (beats[np.minimum(after, len(beats) - 1)] - place) / interval
+    since[before < 0] = 1.0
+    until[after >= len(beats)] = 1.0
+    gap = np.clip(since + until, 0.5, 3.0)
+    return np.log(np.column_stack((gap, np.clip(np.minimum(since, until), 0.2, 1.0), np.clip(since, 0.2, 1.0))))
+
+
+def choose_beats(candidates: Candidates, similar: NDArray[np.float64], weights: EvidenceWeights) -> NDArray[np.bool_]:
+    """True [candidates] for heartbeats.
+
+    First every candidate is judged by its looks; those that pass are the sure beats, which say where others are to be
+    expected (a candidate in a pause needs less, one between two regular beats more), and all are judged again.
+
+    Args:
+        candidates: peaks of the energy.
+        similar: float64 [candidates, ranks], of `similarities` for `RANKS`.
+        weights: of the two regressions.
+    """
+    alone = looks(candidates, similar)
+    sure = alone @ weights.looks[:-1] + weights.looks[-1] > 0
+    both = np.column_stack((alone, rhythm(candidates.place, sure)))
+    return np.asarray(both @ weights.both[:-1] + weights.both[-1] > 0)
+
+
+def is_regular(beats: NDArray[np.int64]) -> bool:
+    """Fast rhythms leave no quiet time between beats, but they are regular, which noise is not."""
+    intervals = np.diff(beats)
+    return len(intervals) >= 4 and float(np.std(intervals)) < _LARGEST_SPREAD * float(np.mean(intervals))

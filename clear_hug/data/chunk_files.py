@@ -1,0 +1,86 @@
+"""What one worker writes: its rows into the arrays of a partial store, and the file that says that they are there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clear_hug.data.row import PreparedRow
+from clear_hug.data.store_format import StoreLayout
+from clear_hug.files import replacing, write_json
+
+__all__ = ["CHUNKS", "marker", "signal_file", "write_chunk", "write_shard"]
+
+CHUNKS = "chunks"
+_ROW_ARRAYS = ("valid", "seconds", "r_index")
+
+
+def write_chunk(partial: Path, layout: StoreLayout, rows: range, prepared: Sequence[PreparedRow]) -> None:
+    """Write the rows of one chunk, and then the file that says so; safe from many processes at once.
+
+    Args:
+        partial: folder of the partial store.
+        layout: its arrays; a chunk lies within one shard.
+        rows: consecutive row numbers.
+        prepared: one result per row.
+    """
+    for name in _ROW_ARRAYS:
+        _write_rows(partial / f"{name}.npy", rows.start, np.stack([getattr(row, name) for row in prepared]))
+    if layout.mode == "tokens":
+        shard = int(np.searchsorted(layout.starts, rows.start, side="right")) - 1
+        first = rows.start - layout.starts[shard]
+        _write_rows(partial / layout.shard_files[shard], first, np.stack([row.tokens for row in prepared]))
+    else:
+        signals = [row.signal for row in prepared if row.signal is not None]
+        _write_rows(partial / "gain.npy", rows.start, np.stack([signal.gain for signal in signals]))
+        with replacing(signal_file(partial, rows)) as temporary:
+            np.save(temporary, np.concatenate([signal.samples for signal in signals]))
+    entries = [
+        {
+            "fs": row.fs,
+            "duration": round(row.duration, 6),
+            "beats": row.beats_found,
+            "kept": int((row.r_index >= 0).sum()),
+            "samples": 0 if row.signal is None else len(row.signal.samples),
+            "flag": row.flag,
+            "notes": list(row.notes),
+        }
+        for row in prepared
+    ]
+    write_json(marker(partial, rows), entries)
+
+
+def write_shard(path: Path, parts: Sequence[Path], shape: tuple[int, int]) -> None:
+    """Put int16 arrays [samples, L] together in one `.npy` file of that shape, a part at a time."""
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.int16)), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(stream, header)
+        for part in parts:
+            stream.write(np.ascontiguousarray(np.load(part, allow_pickle=False)).data)
+
+
+def marker(partial: Path, rows: range) -> Path:
+    """The file that says that a chunk is there."""
+    return partial / CHUNKS / f"{rows.start:09d}.json"
+
+
+def signal_file(partial: Path, rows: range) -> Path:
+    """The signals of a chunk, in a store of signals."""
+    return partial / CHUNKS / f"{rows.start:09d}.npy"
+
+
+def _write_rows(path: Path, first: int, values: NDArray[np.generic]) -> None:
+    """Overwrite rows of a `.npy` file.
+
+    Not through a memory map: on a full disk that would end the process, where this is an ordinary error.
+    """
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    with path.open("r+b") as stream:
+        stream.seek(array.offset + first * array[:1].nbytes)
+        stream.write(np.ascontiguousarray(values, dtype=array.dtype).data)
+        stream.flush()
+        os.fsync(stream.fileno())

@@ -1,0 +1,125 @@
+"""Arrays whose rows are read when they are asked for: indexed like NumPy's, larger than any memory."""
+
+from __future__ import annotations
+
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["LazyRows", "ShardedRows"]
+
+
+class LazyRows(ABC):
+    """A read-only array of R rows. The first index is an integer, a slice, or integers or booleans in an array.
+
+    Further indices are applied to the rows read, so that `tokens[rows, :3]` reads whole rows.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.shape = shape
+        self.dtype = dtype
+
+    @abstractmethod
+    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """A new array [n, ...] of the rows [n], all of them in [0, R)."""
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Of all rows in memory."""
+        return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(shape={self.shape}, dtype={self.dtype})"
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        first, rest = (key[0], key[1:]) if isinstance(key, tuple) and key else (key, ())
+        if first is Ellipsis or isinstance(first, tuple):
+            raise IndexError(f"the first index {first!r} must be an integer, a slice or an array of one axis")
+        try:
+            row = operator.index(first)
+        except TypeError:
+            return self.take(self._rows(first))[(slice(None),) + rest]  # noqa: RUF005  mypy reads a star here as 3.11
+        found: NDArray[Any] = self.take(self._checked(np.array([row])))[0]
+        return found[rest] if rest else found
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise ValueError("assignment destination is read-only")
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("the rows are read from files, so an array of them is always a copy")
+        return self.take(np.arange(len(self))).astype(dtype or self.dtype, copy=False)
+
+    def _rows(self, key: Any) -> NDArray[np.int64]:
+        if isinstance(key, slice):
+            return np.arange(*key.indices(len(self)))
+        rows = np.asarray(key)
+        if rows.size == 0 and rows.ndim == 1:
+            return np.zeros(0, dtype=np.int64)
+        if rows.ndim != 1 or not (rows.dtype == bool or np.issubdtype(rows.dtype, np.integer)):
+            raise IndexError(f"rows must be integers or booleans in one axis, got {rows.dtype} {rows.shape}")
+        if rows.dtype != bool:
+            return self._checked(rows)
+        if len(rows) != len(self):
+            raise IndexError(f"{len(rows)} booleans for {len(self)} rows")
+        return np.flatnonzero(rows)
+
+    def _checked(self, rows: NDArray[np.integer]) -> NDArray[np.int64]:
+        wrong = (rows < -len(self)) | (rows >= len(self))
+        if wrong.any():
+            raise IndexError(f"row {rows[wrong][0]} is out of bounds for {len(self)} rows")
+        return np.where(rows < 0, rows + len(self), rows).astype(np.int64)
+
+
+class ShardedRows(LazyRows):
+    """Rows of several memory-mapped arrays, one after another.
+
+    Args:
+        load: gives the array of each shard; called once for a shard, when a row of it is first asked for.
+        starts: first row of each shard.
+        shape: [R, ...] of all together.
+        dtype: of them.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[int], NDArray[Any]],
+        starts: Sequence[int],
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+    ) -> None:
+        super().__init__(shape, dtype)
+        self._load = load
+        self._starts = np.asarray(starts, dtype=np.int64)
+        self._open: dict[int, NDArray[Any]] = {}
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """See `LazyRows.take`."""
+        out = np.empty((len(rows), *self.shape[1:]), dtype=self.dtype)
+        shards = np.searchsorted(self._starts, rows, side="right") - 1
+        for shard in np.unique(shards):
+            mine = np.flatnonzero(shards == shard)
+            source = self._shard(int(shard))
+            inside = rows[mine] - self._starts[shard]
+            if len(mine) == len(rows):  # no copy on the way
+                np.take(source, inside, axis=0, out=out, mode="clip")
+            else:
+                out[mine] = source[inside]
+        return out
+
+    def _shard(self, number: int) -> NDArray[Any]:
+        if number not in self._open:
+            self._open[number] = self._load(number)
+        return self._open[number]

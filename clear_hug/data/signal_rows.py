@@ -1,0 +1,120 @@
+"""Signals kept as int16: how they are rounded, and how a batch of them is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clear_hug.data.lazy_rows import LazyRows
+
+__all__ = ["LARGEST", "CutRows", "SignalRows", "StoredSignal", "quantise"]
+
+LARGEST = np.iinfo(np.int16).max
+
+
+class StoredSignal(NamedTuple):
+    """One recording: int16 [n, L] samples, and float32 [L] mV per step."""
+
+    samples: NDArray[np.int16]
+    gain: NDArray[np.float32]
+
+
+class SignalRows(NamedTuple):
+    """B recordings of up to N samples.
+
+    Attributes:
+        samples: int16 [B, N + 1, L], zero beyond each recording's length; the last sample is always zero.
+        length: int64 [B], samples in each recording.
+        gain: float32 [B, L], mV per step.
+    """
+
+    samples: NDArray[np.int16]
+    length: NDArray[np.int64]
+    gain: NDArray[np.float32]
+
+
+def quantise(signal: NDArray[np.floating]) -> StoredSignal:
+    """Round each lead to 65535 steps over its own range; no sample moves by more than half of `gain`.
+
+    Args:
+        signal: float [n, L], mV, finite.
+    """
+    largest = np.abs(signal).max(axis=0, initial=0.0)
+    gain = np.where(largest > 0, largest / LARGEST, 1.0).astype(np.float32)
+    gain = np.maximum(gain, np.finfo(np.float32).tiny)
+    steps = np.rint(signal / gain.astype(np.float64))
+    return StoredSignal(np.clip(steps, -LARGEST, LARGEST).astype(np.int16, order="C"), gain)
+
+
+class SignalShards:
+    """The signals of a store: R recordings of any length, one after another in shards.
+
+    Args:
+        load: gives the int16 [samples, L] array of each shard.
+        starts: first row of each shard.
+        offsets: int64 [R + 1], where each recording begins, counted over all shards.
+        gain: float32 [R, L].
+    """
+
+    def __init__(
+        self,
+        load: Callable[[int], NDArray[np.int16]],
+        starts: Sequence[int],
+        offsets: NDArray[np.int64],
+        gain: NDArray[np.float32],
+    ) -> None:
+        self._load = load
+        self._starts = np.asarray(starts, dtype=np.int64)
+        self._offsets = offsets
+        self._gain = gain
+        self._open: dict[int, NDArray[np.int16]] = {}
+
+    def one(self, row: int) -> StoredSignal:
+        """One recording, as a view of its file."""
+        shard = int(np.searchsorted(self._starts, row, side="right")) - 1
+        if shard not in self._open:
+            self._open[shard] = self._load(shard)
+        base = self._offsets[self._starts[shard]]
+        return StoredSignal(
+            self._open[shard][self._offsets[row] - base : self._offsets[row + 1] - base], self._gain[row]
+        )
+
+    def take(self, rows: NDArray[np.int64]) -> SignalRows:
+        """A copy of several recordings."""
+        length = np.asarray(self._offsets[rows + 1] - self._offsets[rows])
+        gain = np.asarray(self._gain[rows])
+        samples = np.zeros((len(rows), int(length.max(initial=0)) + 1, gain.shape[1]), dtype=np.int16)
+        for place, row in enumerate(rows):
+            samples[place, : length[place]] = self.one(int(row)).samples
+        return SignalRows(samples, length, gain)
+
+
+class CutRows(LazyRows):
+    """The tokens of a store of signals, cut when they are asked for.
+
+    Args:
+        signals: of the store.
+        r_index: int32 [R, T].
+        valid: bool [R, L, T].
+        beat_samples: S.
+    """
+
+    def __init__(
+        self,
+        signals: SignalShards,
+        r_index: NDArray[np.int32],
+        valid: NDArray[np.bool_],
+        beat_samples: int,
+    ) -> None:
+        super().__init__((*valid.shape, beat_samples), np.dtype(np.float32))
+        self._signals, self._r_index, self._valid = signals, r_index, valid
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """See `LazyRows.take`."""
+        from clear_hug.data.cut_on_device import cut_rows  # PyTorch, which a store of tokens does without
+
+        signals = self._signals.take(rows)
+        return cut_rows(signals, np.asarray(self._r_index[rows]), np.asarray(self._valid[rows]), self.shape[-1])

@@ -1,0 +1,199 @@
+"""Shards, and signals instead of tokens: the same tokens, whichever way they are kept."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synthetic_ecg as made
+import torch
+
+from clear_hug.data import BeatStore, PrepareSettings, StoreError, prepare, wfdb_source
+from clear_hug.data import store_writer as writer_module
+from clear_hug.data.cut_on_device import cut_on_device
+from clear_hug.data.lazy_rows import LazyRows
+from clear_hug.data.signal_rows import quantise
+from clear_hug.data.store_format import shard_starts
+
+SETTINGS = PrepareSettings(beats=7, beat_samples=81)
+RECORDS = 11
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Records of 3 to 9 s, slow and fast, more beats than slots in some; one unreadable, two with a flat lead."""
+    base = tmp_path_factory.mktemp("modes")
+    for number in range(RECORDS):
+        record = made.record(fs=250.0, seconds=3.0 + number % 7, bpm=45.0 + 14 * number)
+        if number in (2, 6):
+            record.signal[:, 3] = 0.0
+        if number == 6:
+            record.signal[: len(record.signal) // 2, 5] = 0.25  # falls off: some beats are not valid there
+        made.write_record(base / "in", f"r{number:02d}", record.signal, 250.0)
+    (base / "in" / "r04.dat").write_bytes(b"")
+    return base
+
+
+def _store(folder: Path, name: str, mode: str, shard_bytes: int, monkeypatch: pytest.MonkeyPatch) -> BeatStore:
+    with monkeypatch.context() as patch:
+        patch.setattr(writer_module, "CHUNK_RECORDS", 2)
+        patch.setattr(writer_module, "SHARD_BYTES", shard_bytes)
+        return prepare(wfdb_source(folder / "in"), folder / name, SETTINGS, store=mode).store
+
+
+@pytest.fixture(scope="module")
+def stores(folder: Path) -> dict[str, BeatStore]:
+    with pytest.MonkeyPatch.context() as patch:
+        row = 12 * 7 * 81 * 4
+        return {
+            "whole": _store(folder, "whole", "tokens", 1 << 30, patch),
+            "shards": _store(folder, "shards", "tokens", 4 * row, patch),
+            "signals": _store(folder, "signals", "signals", 1 << 30, patch),
+            "signal shards": _store(folder, "signal-shards", "signals", 40_000, patch),
+        }
+
+
+def test_shards_hold_the_same_rows(stores: dict[str, BeatStore]) -> None:
+    whole, shards = stores["whole"], stores["shards"]
+    assert shards.manifest["shards"] == [0, 4, 8]
+    assert sorted(path.name for path in shards.path.glob("tokens*")) == ["tokens_0.npy", "tokens_1.npy", "tokens_2.npy"]
+    assert isinstance(shards.tokens, LazyRows)
+    assert isinstance(whole.tokens, np.memmap)
+    np.testing.assert_array_equal(np.asarray(shards.tokens), whole.tokens)
+    shards.verify()
+
+
+def test_signals_give_the_same_tokens_but_for_rounding(stores: dict[str, BeatStore]) -> None:
+    whole, signals = stores["whole"], stores["signals"]
+    assert signals.mode == "signals"
+    for name in ("valid", "seconds", "r_index", "usable", "split"):
+        np.testing.assert_array_equal(getattr(signals, name), getattr(whole, name))
+    tokens = np.asarray(signals.tokens)
+    assert (tokens.shape, tokens.dtype) == (whole.tokens.shape, np.float32)
+    step = np.asarray(signals.signals.take(np.arange(RECORDS)).gain)[:, :, None, None]
+    assert (np.abs(tokens - whole.tokens) <= 0.5 * step + 1e-6).all()
+    assert not tokens[whole.tokens == 0].any()  # what is outside a beat is exactly zero in both
+    assert step[np.asarray(whole.valid).any(axis=2)].max() < 1e-4  # mV: a tenth of what recorders resolve
+    np.testing.assert_array_equal(np.asarray(stores["signal shards"].tokens), tokens)
+    assert len(stores["signal shards"].manifest["shards"]) > 2
+    size = {name: sum(path.stat().st_size for path in store.path.iterdir()) for name, store in stores.items()}
+    assert size["signals"] < 0.5 * size["whole"]
+
+
+def test_rows_are_indexed_as_in_numpy(stores: dict[str, BeatStore]) -> None:
+    truth = np.array(stores["whole"].tokens)
+    mask = np.arange(RECORDS) % 3 == 0
+    keys = [0, -1, np.int64(5), slice(None), slice(8, 1, -3), [3, 3, 0, -2], np.array([10, 0]), mask, []]
+    keys += [(4, 2), (slice(2, 9), 0, slice(3)), ([7, 1], slice(None), 2)]
+    for key in keys:
+        np.testing.assert_array_equal(stores["shards"].tokens[key], truth[key], err_msg=str(key))
+        rounded = stores["signals"].tokens[key]
+        np.testing.assert_allclose(rounded, truth[key], atol=2e-4, err_msg=str(key))
+    rows = stores["shards"].tokens
+    assert (len(rows), rows.ndim, rows.nbytes) == (RECORDS, 4, truth.nbytes)
+    for wrong in (RECORDS, [0, -RECORDS - 1], np.zeros((2, 2), int), [0.5], mask[1:], ...):
+        with pytest.raises(IndexError):
+            rows[wrong]
+    with pytest.raises(ValueError, match="read-only"):
+        rows[0] = 0  # type: ignore[index]
+
+
+def test_the_signal_of_a_record(stores: dict[str, BeatStore]) -> None:
+    samples, gain = stores["signals"].signals.one(0)
+    assert (samples.dtype, samples.shape[1], gain.shape) == (np.int16, 12, (12,))
+    assert len(samples) == 300
+    at_the_peaks = samples[stores["signals"].r_index[0, :2], 1] * gain[1]
+    np.testing.assert_allclose(at_the_peaks, stores["whole"].tokens[0, 1, :2, 40], atol=1e-4)
+    with pytest.raises(StoreError, match="keeps tokens, no signals; prepare it with --store signals"):
+        _ = stores["whole"].signals
+
+
+@pytest.mark.parametrize("beat_samples", [2, 61, 150])
+def test_cutting_on_a_device_is_cutting(beat_samples: int) -> None:
+    from clear_hug.data import cut_tokens
+
+    rng = np.random.default_rng(0)
+    lengths, peaks = [400, 90, 1], [[3, 60, 61, 200, 399], [0, 89], [0]]
+    samples = np.zeros((3, 401, 2), dtype=np.int16)
+    r_index = np.full((3, 6), -1)
+    truth = np.zeros((3, 2, 6, beat_samples), dtype=np.float32)
+    for number, (length, r) in enumerate(zip(lengths, peaks, strict=True)):
+        samples[number, :length] = rng.integers(-3000, 3000, (length, 2))
+        r_index[number, : len(r)] = r
+        signal = samples[number, :length] * np.array([0.5, 0.25])
+        truth[number] = cut_tokens(signal, np.array(r), fs=100.0, beats=6, beat_samples=beat_samples).tokens
+    valid = np.repeat((r_index >= 0)[:, None], 2, axis=1)
+    given = (samples, np.array(lengths), np.tile(np.float32([0.5, 0.25]), (3, 1)), r_index, valid)
+    cut = cut_on_device(*map(torch.from_numpy, given), beat_samples)  # type: ignore[misc]
+    np.testing.assert_array_equal(cut.numpy(), truth)
+    assert cut.is_contiguous()
+
+
+def test_rounding() -> None:
+    signal = np.array([[1.0, 0.0, 1e-9], [-2.0, 0.0, -1e-9], [0.3333, 0.0, 0.0]])
+    samples, gain = quantise(signal)
+    assert samples[1, 0] == -32767
+    assert (np.abs(samples * gain - signal) <= 0.5 * gain * (1 + 1e-6)).all()
+    assert quantise(np.zeros((0, 3))).samples.shape == (0, 3)
+    assert quantise(np.asfortranarray(signal)).samples.flags.c_contiguous  # as it lies in the file
+
+
+def test_where_shards_begin() -> None:
+    chunks = [range(start, start + 4) for start in range(0, 20, 4)]
+    assert shard_starts(chunks, [10] * 5, 25) == (0, 8, 16)
+    assert shard_starts(chunks, [10] * 5, 1) == (0, 4, 8, 12, 16)  # a chunk is never divided
+    assert shard_starts(chunks, [0, 0, 30, 0, 10], 30) == (0, 16)
+    assert shard_starts([], [], 1) == (0,)
+
+
+def test_stores_travel_as_their_path(stores: dict[str, BeatStore]) -> None:
+    for store in stores.values():
+        _ = store.tokens[0], store.labels, store.names
+        sent = pickle.dumps(store)
+        assert len(sent) < 1000
+        np.testing.assert_array_equal(pickle.loads(sent).tokens[3], store.tokens[3])
+
+
+def test_the_first_version_is_still_read(stores: dict[str, BeatStore], tmp_path: Path) -> None:
+    for path in stores["whole"].path.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    del manifest["shards"], manifest["store"], manifest["identity"]["store"]
+    manifest["identity"]["format_version"] = manifest["version"] = 1
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    np.testing.assert_array_equal(BeatStore.open(tmp_path).tokens, stores["whole"].tokens)
+    root = stores["whole"].path.parent / "in"
+    assert prepare(wfdb_source(root), tmp_path, SETTINGS).already_complete
+    with pytest.raises(StoreError, match='store "tokens" there, "signals" now'):
+        prepare(wfdb_source(root), tmp_path, SETTINGS, store="signals")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("signals", {"shards": []}, "no manifest of a store"),
+        ("signals", {"shards": [0, 99]}, "no manifest of a store"),
+        ("shards", {"shards": [0, 8, 4]}, "no manifest of a store"),
+        ("shards", {"shards": [0, 4]}, "instead of float32"),
+        ("signals", {"store": "pictures"}, "no manifest of a store"),
+    ],
+)
+def test_contradictions_are_refused(
+    stores: dict[str, BeatStore], tmp_path: Path, name: str, change: dict, message: str
+) -> None:
+    for path in stores[name].path.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps({**manifest, **change}))
+    with pytest.raises(StoreError, match=message):
+        _ = BeatStore.open(tmp_path).tokens[-1]
+
+
+def test_unknown_ways_to_keep_are_refused(folder: Path) -> None:
+    with pytest.raises(ValueError, match="unknown store 'pictures'; choose one of tokens, signals"):
+        prepare(wfdb_source(folder / "in"), folder / "x", SETTINGS, store="pictures")
+    with pytest.raises(ValueError, match="official tokenizer are not cut from a signal again"):
+        prepare(wfdb_source(folder / "in"), folder / "x", PrepareSettings("official"), store="signals")
