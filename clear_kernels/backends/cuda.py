@@ -13,7 +13,7 @@ from torch import Tensor
 _DTYPE_CODES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2, torch.float64: 3}
 _LOCAL, _MIXED, _ALL_VISIBLE, _PACKED = range(4)
 _MIN_HEAD_DIM, _MAX_HEAD_DIM = 8, 256
-_MAX_TOKENS = 2**31 - 1
+_MAX_TOKENS = 2**31 - 4096  # places in a list are counted in 32 bits, steps of a tile beyond its end included
 
 Rows = tuple[int, int, int, int]  # address, element strides of batch, head and token
 Mask = tuple[int, int]  # address (0: none), batch stride (0: shared by the batch)

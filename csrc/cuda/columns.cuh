@@ -15,6 +15,14 @@ namespace clear_cuda {
 constexpr int kColumnWarps = 8;
 constexpr int kColumnThreads = 32 * kColumnWarps;
 
+// Largest blocks of a multiprocessor that the compiler keeps registers for, so many that it need not spill. Turing has
+// shared memory for half a block only, and spends many registers on bfloat16.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+template <int kTiles> constexpr int kColumnBlocks = 1;
+#else
+template <int kTiles> constexpr int kColumnBlocks = kTiles == 1 ? 2 : 1;
+#endif
+
 struct ColumnsPlan {
   int warps;                 // per block
   int64_t columns_per_chunk; // a multiple of `warps`, unless there is one chunk

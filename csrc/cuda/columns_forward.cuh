@@ -199,7 +199,8 @@ __device__ void finish_class_rows(const ColumnsArguments &args, const ColumnsBlo
 }
 
 template <typename Tile, int kTiles>
-__global__ void __launch_bounds__(kColumnThreads) columns_forward(const __grid_constant__ ColumnsArguments args) {
+__global__ void __launch_bounds__(kColumnThreads, kColumnBlocks<kTiles>)
+    columns_forward(const __grid_constant__ ColumnsArguments args) {
   constexpr int kRows = kTiles * kTileRows;
   const ClearProblem &p = args.problem;
   const int warps = args.plan.warps;

@@ -17,6 +17,22 @@ constexpr int kDenseThreads = 32 * kDenseWarps;
 constexpr int kStepTiles = 2;
 constexpr int kStepRows = kStepTiles * kTileRows;
 
+// Blocks of a multiprocessor that the compiler keeps registers for. Left to itself it aims at occupancies of its own
+// and spills for them; these are the largest that need no spilling. Turing's shared memory holds no more than two.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+constexpr int kMaxDenseBlocks = 2;
+#else
+constexpr int kMaxDenseBlocks = 4;
+#endif
+constexpr int at_most_dense_blocks(int blocks) { return blocks < kMaxDenseBlocks ? blocks : kMaxDenseBlocks; }
+template <typename Tile> constexpr bool kHalves = sizeof(typename Tile::Element) == 2;
+template <typename Tile, int kPieces>
+constexpr int kForwardBlocks = at_most_dense_blocks(kHalves<Tile> ? (kPieces <= 6 ? 4 : 3) : (kPieces <= 4 ? 3 : 2));
+template <typename Tile, int kPieces>
+constexpr int kQueryBlocks = at_most_dense_blocks(kHalves<Tile> ? (kPieces <= 4 ? 4 : 3) : (kPieces <= 4 ? 3 : 2));
+template <typename Tile, int kPieces>
+constexpr int kKeyBlocks = at_most_dense_blocks(kHalves<Tile> && kPieces <= 4 ? 3 : 2);
+
 struct DensePlan {
   int warps;          // per block
   int stages;         // steps in shared memory: 2, or 1 where two do not fit

@@ -44,7 +44,8 @@ __device__ __forceinline__ void row_deltas(float (&delta)[2], const T *dout, con
 }
 
 template <typename Tile, int kPieces>
-__global__ void __launch_bounds__(kDenseThreads) dense_backward_queries(const __grid_constant__ DenseArguments args) {
+__global__ void __launch_bounds__(kDenseThreads, (kQueryBlocks<Tile, kPieces>))
+    dense_backward_queries(const __grid_constant__ DenseArguments args) {
   using T = typename Tile::Element;
   const ClearProblem &p = args.problem;
   const DenseBlock block(args);
@@ -126,7 +127,8 @@ __device__ __forceinline__ void store_floats(float *target, const ClearProblem &
 }
 
 template <typename Tile, int kPieces>
-__global__ void __launch_bounds__(kDenseThreads) dense_backward_keys(const __grid_constant__ DenseArguments args) {
+__global__ void __launch_bounds__(kDenseThreads, (kKeyBlocks<Tile, kPieces>))
+    dense_backward_keys(const __grid_constant__ DenseArguments args) {
   using T = typename Tile::Element;
   const ClearProblem &p = args.problem;
   const DenseBlock block(args);

@@ -22,7 +22,8 @@ template <typename Tile> struct DenseForwardShared {
 };
 
 template <typename Tile, int kPieces>
-__global__ void __launch_bounds__(kDenseThreads) dense_forward(const __grid_constant__ DenseArguments args) {
+__global__ void __launch_bounds__(kDenseThreads, (kForwardBlocks<Tile, kPieces>))
+    dense_forward(const __grid_constant__ DenseArguments args) {
   using T = typename Tile::Element;
   const ClearProblem &p = args.problem;
   const DenseBlock block(args);

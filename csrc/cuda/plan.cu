@@ -7,7 +7,7 @@ namespace {
 
 constexpr int64_t kBlocksPerMultiprocessor = 16; // wanted in a launch, to even out its end
 constexpr int64_t kMinChunkColumns = 32;         // below it, loading the class tokens again outweighs the gain
-constexpr int kWantedWarps = 24;                 // resident per multiprocessor; more hide no more latency
+constexpr int kWantedWarps = 16;                 // resident per multiprocessor; the registers allow no more
 constexpr int kReservedShared = 1024;            // what the driver takes of each block
 constexpr int kMaxPartColumns = 128;             // of D, in the result of a dense block
 

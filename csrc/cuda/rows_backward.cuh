@@ -6,7 +6,7 @@
 namespace clear_cuda {
 
 template <typename A>
-__global__ void __launch_bounds__(kRowThreads) rows_backward_queries(const __grid_constant__ RowsArguments args) {
+__global__ void __launch_bounds__(kRowThreads, 1) rows_backward_queries(const __grid_constant__ RowsArguments args) {
   const Row<A> row(args);
   if (!row.exists) return;
   if (!row.real) {
@@ -28,7 +28,7 @@ __global__ void __launch_bounds__(kRowThreads) rows_backward_queries(const __gri
 }
 
 template <typename A>
-__global__ void __launch_bounds__(kRowThreads) rows_backward_keys(const __grid_constant__ RowsArguments args) {
+__global__ void __launch_bounds__(kRowThreads, 1) rows_backward_keys(const __grid_constant__ RowsArguments args) {
   const Row<A> row(args);
   if (!row.exists) return;
   if (!row.real) {

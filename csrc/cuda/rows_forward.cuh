@@ -6,7 +6,7 @@
 namespace clear_cuda {
 
 template <typename A>
-__global__ void __launch_bounds__(kRowThreads) rows_forward(const __grid_constant__ RowsArguments args) {
+__global__ void __launch_bounds__(kRowThreads, 1) rows_forward(const __grid_constant__ RowsArguments args) {
   const Row<A> row(args);
   if (!row.exists) return;
   A *lse = static_cast<A *>(row.p.lse) + row.index(row.position);

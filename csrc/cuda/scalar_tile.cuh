@@ -78,7 +78,7 @@ struct ScalarTile {
     const LanePlace at;
     const int row_stride = transposed ? 1 : weight_ld, column_stride = transposed ? weight_ld : 1;
     const float *upper = m + at.g * row_stride, *lower = upper + 8 * row_stride;
-#pragma unroll 2
+#pragma unroll kPieces> 4 ? 1 : 2
     for (int k = 0; k < tiles * kTileRows; ++k) {
       add_row<kPieces>(out, upper[k * column_stride], lower[k * column_stride], b + k * ld, pieces);
     }

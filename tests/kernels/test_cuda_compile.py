@@ -11,8 +11,12 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-# sm_80 and sm_90 by default, to keep the tests short; benchmarks/cuda_resources.py covers all of them.
-ARCHITECTURES = os.environ.get("CLEAR_KERNELS_TEST_ARCHS", "80 90").split()
+# The most common data-centre GPU and the one with the fewest instructions by default, to keep the tests short;
+# CLEAR_KERNELS_TEST_ARCHS="75 80 90 100 120" compiles every source for all of them.
+ARCHITECTURES = os.environ.get("CLEAR_KERNELS_TEST_ARCHS", "75 90").split()
+SOURCES = ["columns_bf16.cu", "dense_bf16.cu", "columns_fp32.cu"]
+if "CLEAR_KERNELS_TEST_ARCHS" in os.environ:
+    SOURCES = sorted(path.name for path in (ROOT / "csrc" / "cuda").glob("*.cu"))
 
 
 def _load() -> ModuleType:
@@ -53,14 +57,15 @@ def nvcc() -> str:
     return str(found)
 
 
-@pytest.mark.parametrize("source", ["columns_bf16.cu", "dense_bf16.cu", "columns_fp32.cu", "api.cu"])
+@pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_nothing_spills_and_blocks_fit(nvcc: str, source: str, arch: str) -> None:
     if arch not in resources.known_architectures(nvcc, [arch]):
         pytest.skip(f"this nvcc does not know sm_{arch}")
     usages = resources.compile_usage(nvcc, resources.SOURCES / source, arch)
-    assert usages
+    assert usages or source == "plan.cu"  # which holds no kernel
     for usage in usages:
         assert usage.spill_stores == usage.spill_loads == 0, usage
         assert usage.warps_by_registers >= 8, usage
-        assert usage.static_shared <= 1024, usage
+        # The row-by-row kernels gather the warps of a class token in 8 rows of 256 sums; the others cut their own.
+        assert usage.static_shared <= (17 * 1024 if usage.kernel.startswith("rows") else 1024), usage
