@@ -1,53 +1,55 @@
-// Software prefetch of the next heartbeat, or of the next task's first rows. They lie too far apart for the hardware to
-// foresee, and asking for all of them at once would fill the miss buffers and stall the loads at hand; so every tile
-// asks for a few cache lines.
+// Software prefetch of the rows that come next: those of the next head, the next heartbeat, or the next task. They lie
+// too far apart for the hardware to foresee. Every step of the work at hand asks for a cache line or two, because a
+// burst of requests stalls the loads at hand.
 #pragma once
 
-#include "params.h"
-#include "vec.h"
+#include "task.h"
 
 namespace clear_kernels {
 namespace CK_ISA {
 
+// Lines asked for in each innermost step of a product, each exponential, and each row of a class token. One line every
+// few nanoseconds is what memory delivers: asked for faster, processors drop some; slower, the bus idles.
+constexpr int kDotLines = CK_VECTOR_BYTES == 64 ? 3 : 1, kSumLines = 1, kPairLines = 1, kExpLines = 1, kRowLines = 2;
+
 class Ahead {
 public:
-  void clear() { row_ = rows_ = byte_ = 0; }
+  void clear() { row_ = rows_ = 0, at_ = end_ = nullptr; }
 
   // Adds the rows that each of `readers` has at `leads` positions, `step` apart.
   template <class Reader, int READERS>
   void add(const Reader (&readers)[READERS], int64_t first, int64_t step, int64_t leads) {
-    static_assert(READERS <= kMostReaders, "at_ is too short");
-    for (int64_t i = 0; i < leads; ++i) {
-      for (const Reader &reader : readers)
-        at_[rows_++] = reinterpret_cast<const char *>(reader.address(first + i * step));
+    static_assert(READERS <= kMostReaders, "start_ is too short");
+    for (const Reader &reader : readers) {
+      for (int64_t i = 0; i < leads; ++i)
+        start_[rows_++] = reinterpret_cast<const char *>(reader.address(first + i * step));
     }
-    bytes_ = readers[0].row_bytes();
+    bytes_ = (readers[0].row_bytes() + kLine - 1) / kLine * kLine;
   }
 
-  // Spreads what was added over `tiles` tiles.
-  void spread(int64_t tiles) {
-    const int64_t lines = rows_ * ((bytes_ + kLine - 1) / kLine);
-    lines_per_tile_ = static_cast<int>(lines / (tiles + 1) + 1);
-  }
-
-  // Called once per tile.
-  CK_INLINE void step() {
-    for (int i = 0; i < lines_per_tile_ && row_ < rows_; ++i) {
-      __builtin_prefetch(at_[row_] + byte_);
-      byte_ += kLine;
-      if (byte_ < bytes_) continue;
-      byte_ = 0;
-      ++row_;
+  // Asks for the next line, if one is left.
+  CK_INLINE void line() {
+    if (at_ == end_) {
+      if (row_ == rows_) return;
+      at_ = start_[row_++];
+      end_ = at_ + bytes_;
     }
+    __builtin_prefetch(at_);
+    at_ += kLine;
+  }
+  template <int COUNT> CK_INLINE void lines() {
+#pragma GCC unroll 4
+    for (int i = 0; i < COUNT; ++i) line();
   }
 
 private:
   static constexpr int kMostReaders = 5;
   static constexpr int64_t kLine = 64;
 
-  const char *at_[2 * kMostReaders * kMaxGroup]; // a heartbeat and a set of class rows
-  int rows_ = 0, row_ = 0, lines_per_tile_ = 0;
-  int64_t bytes_ = 0, byte_ = 0;
+  const char *start_[2 * kMostReaders * kMaxGroup]; // a heartbeat and a set of class rows
+  const char *at_ = nullptr, *end_ = nullptr;       // what is left of a row
+  int rows_ = 0, row_ = 0;
+  int64_t bytes_ = 0;
 };
 
 } // namespace CK_ISA

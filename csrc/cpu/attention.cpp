@@ -99,6 +99,24 @@ void split_into_chunks(Problem &p) {
   p.chunks = (p.groups + p.groups_per_chunk - 1) / p.groups_per_chunk;
 }
 
+int64_t storage_size(const Problem &p) { return p.dtype == DType::kFloat64 ? 8 : p.dtype == DType::kFloat32 ? 4 : 2; }
+
+// Takes as many heads at a time as lie side by side in at most `most_bytes` of a row, while that leaves every thread
+// several tasks. Heads do not mix, so results do not depend on it. Global tokens are handled head by head.
+void share_heads(Problem &p, int threads, int64_t most_bytes, std::initializer_list<Tensor> tensors) {
+  constexpr int64_t kTasksPerThread = 8;
+  p.heads_per_task = 1;
+  if (!p.grid() || p.global.capacity > 0) return;
+  for (const Tensor &tensor : tensors) {
+    if (tensor.strides.head != p.dim) return;
+  }
+  const int64_t fitting = most_bytes / (p.dim * storage_size(p));
+  const int64_t sharing = p.batch * p.heads * p.chunks / (kTasksPerThread * std::max(threads, 1));
+  const int64_t most = std::clamp<int64_t>(std::min({fitting, sharing, p.heads}), 1, kMaxHeads);
+  const int64_t blocks = (p.heads + most - 1) / most;
+  p.heads_per_task = (p.heads + blocks - 1) / blocks;
+}
+
 int64_t element_size(const Problem &p) { return p.dtype == DType::kFloat64 ? 8 : 4; }
 
 // Results of a call that moves `tensors` tensors like q. If those leave the caches before anybody reads them, results
@@ -106,7 +124,7 @@ int64_t element_size(const Problem &p) { return p.dtype == DType::kFloat64 ? 8 :
 void prepare_results(Problem &p, int64_t tensors, std::initializer_list<void *> results) {
   constexpr int64_t kCache = int64_t{32} << 20; // what a few cores share on today's processors; systems misreport it
   const bool in_place = p.dtype == DType::kFloat32 || p.dtype == DType::kFloat64;
-  const int64_t row = p.dim * (in_place ? element_size(p) : 2), bytes = p.batch * p.heads * p.rows * row;
+  const int64_t row = p.dim * storage_size(p), bytes = p.batch * p.heads * p.rows * row;
   p.stream = in_place && row % 64 == 0 && tensors * bytes > kCache;
   for (void *result : results) {
     if (reinterpret_cast<uintptr_t>(result) % 64 != 0) p.stream = false;
@@ -140,9 +158,10 @@ void attention_forward(ForwardProblem p, int threads, const std::string &isa) {
   const Variant &variant = choose(isa);
   const GlobalTokens global = list_global(p);
   split_into_chunks(p);
+  share_heads(p, threads, 3072, {p.q, p.k, p.v});
   prepare_results(p, 4, {p.out});
   const int64_t per_chunk = p.chunks == 1 ? 0 : p.leads * (2 + variant.width(p)) * element_size(p);
-  const Buffer partials(static_cast<size_t>(p.tasks() * per_chunk));
+  const Buffer partials(static_cast<size_t>(p.batch * p.heads * p.chunks * per_chunk));
   p.partials = partials.get();
   run(p, threads, variant.forward_scratch(p), variant.forward, variant.forward_merge);
 }
@@ -151,9 +170,10 @@ void attention_backward(BackwardProblem p, int threads, const std::string &isa) 
   const Variant &variant = choose(isa);
   const GlobalTokens global = list_global(p);
   split_into_chunks(p);
+  share_heads(p, threads, 3072, {p.q, p.k, p.v, p.dout});
   prepare_results(p, 8, {p.dq, p.dk, p.dv});
   const int64_t per_chunk = p.chunks == 1 ? 0 : 3 * p.leads * variant.width(p) * element_size(p);
-  const Buffer partials(static_cast<size_t>(p.tasks() * per_chunk));
+  const Buffer partials(static_cast<size_t>(p.batch * p.heads * p.chunks * per_chunk));
   p.partials = partials.get();
   run(p, threads, variant.backward_scratch(p), variant.backward, variant.backward_merge);
 }

@@ -1,151 +1,152 @@
-// Forward: the local beats of each group, and the class rows as a running softmax over the groups of a chunk.
+// Forward: the local beats of each group, and the class rows as a running softmax over the groups of a chunk. A task
+// takes several heads through each heartbeat: their rows are neighbours in memory, and are fetched as one.
 #pragma once
 
-#include "group.h"
-#include "philox.h"
-#include "rows.h"
-#include "softmax.h"
-#include "tile.h"
+#include "ahead.h"
+#include "class_rows.h"
 
 namespace clear_kernels {
 namespace CK_ISA {
 
-// Class-row entries of one lead that can wait to be folded in: one per group of a block, or a whole packed group.
-CK_INLINE int64_t class_slots(const Problem &p) { return p.grid() ? groups_per_block(p) : kMaxGroup; }
-
-template <class T> struct Forward {
+// One head of a sample: its tensors and the state of its class rows.
+template <class T, int VECTORS> struct ForwardHead {
   using C = Compute<T>;
+  using W = Width<C, VECTORS>;
 
-  const ForwardProblem &p;
-  int64_t batch, head, width;
+  int64_t index; // batch * heads + head
   RowReader<T> q, k, v;
   RowWriter<T> out;
   C *lse;
   Philox philox;
-  C scale, gain; // gain: 1 / (1 - dropout_p)
-
-  Group group;
-  Ahead ahead;
-  int64_t following_head = -1, following_group = 0; // the next task's, or -1
-  int64_t query_position[kMaxGroup];
   RowBlock<C> class_q, class_k, class_v; // [L]
-  RowBlock<C> group_q, group_k, block_v; // [G], [G], [groups per block * G]
-  TargetBlock<C> target;                 // [G]
-  C *scores;                             // [G + 1, stride] the last key is each query's class token
-  int64_t stride;                        // G rounded up to whole vectors
-  C *logits;                             // [G]
-  const C **own_k, **own_v, **own_q;     // [G] rows of each beat's class token
-  Running<C> local;                      // [G]
-  Running<C> classes;                    // [L]
-  C *class_rows;                         // [L, width]
-  C *pending;                            // [slots, class_stride] logits that wait to be folded in
-  int64_t class_stride;                  // L rounded up to whole vectors
-  const C **pending_v;                   // [L, slots]
-  int64_t *pending_position;             // [L, slots]
-  int *pending_count;                    // [L]
-  C *pending_weight;                     // [slots]
+  ClassRows<C, W> classes;
 
-  Forward(const ForwardProblem &problem, Arena &arena) : p(problem), width(padded_width<T>(problem)) {
+  void take(const Problem &p, Arena &arena, W width) {
     const bool direct = rows_are_direct<T>(p);
-    const int64_t leads = p.leads, most = group_capacity(p), slots = class_slots(p);
-    stride = round_up<C>(most);
-    class_stride = round_up<C>(leads);
-    for (RowBlock<C> *block : {&class_q, &class_k, &class_v}) *block = RowBlock<C>(arena, leads, width, direct);
-    for (RowBlock<C> *block : {&group_q, &group_k}) *block = RowBlock<C>(arena, most, width, direct);
-    block_v = RowBlock<C>(arena, groups_per_block(p) * most, width, direct);
-    target = TargetBlock<C>(arena, most, width, direct);
-    scores = arena.take<C>((most + 1) * stride);
-    logits = arena.take<C>(stride);
-    for (const C ***rows : {&own_k, &own_v, &own_q}) *rows = arena.take<const C *>(most);
-    local = Running<C>(arena, most);
-    classes = Running<C>(arena, leads);
-    class_rows = arena.take<C>(leads * width);
-    pending = arena.take<C>(slots * class_stride);
-    pending_v = arena.take<const C *>(leads * slots);
-    pending_position = arena.take<int64_t>(leads * slots);
-    pending_count = arena.take<int>(leads);
-    pending_weight = arena.take<C>(slots);
+    for (RowBlock<C> *block : {&class_q, &class_k, &class_v}) *block = RowBlock<C>(arena, p.leads, width, direct);
+    classes = ClassRows<C, W>(arena, p.leads, width);
   }
 
-  void start(int64_t batch_head) {
-    batch = batch_head / p.heads;
-    head = batch_head % p.heads;
+  void start(const ForwardProblem &p, int64_t batch, int64_t head) {
+    index = batch * p.heads + head;
     q = RowReader<T>(p, p.q, batch, head);
     k = RowReader<T>(p, p.k, batch, head);
     v = RowReader<T>(p, p.v, batch, head);
     out = RowWriter<T>(p, p.out, batch, head);
-    lse = static_cast<C *>(p.lse) + batch_head * p.rows;
-    philox = Philox(p.seed, static_cast<uint64_t>(batch_head), p.dropout_threshold);
-    scale = static_cast<C>(p.scale);
-    gain = static_cast<C>(1.0 / (1.0 - p.dropout_p));
+    lse = static_cast<C *>(p.lse) + index * p.rows;
+    philox = Philox(p.seed, static_cast<uint64_t>(index), p.dropout_threshold);
     for (int64_t i = 0; i < p.leads; ++i) {
       class_q.read(q, i, i);
       class_k.read(k, i, i);
       class_v.read(v, i, i);
     }
   }
+};
 
-  // Names the task to come: its batch and head, and its first group.
-  void follow(int64_t batch_head, int64_t first_group) {
-    following_head = batch_head;
-    following_group = first_group;
+template <class T, int VECTORS> struct Forward {
+  using C = Compute<T>;
+  using W = Width<C, VECTORS>;
+  using Head = ForwardHead<T, VECTORS>;
+
+  const ForwardProblem &p;
+  W width;
+  int64_t batch = 0;
+  C scale, gain; // gain: 1 / (1 - dropout_p)
+  Head heads[kMaxHeads];
+  int64_t head_count = 0;
+  bool direct;            // rows are used where they lie
+  int64_t following = -1; // the task this thread will run next, or -1
+
+  Group group;
+  Ahead ahead;
+  int64_t query_position[kMaxGroup];
+  RowBlock<C> group_q, group_k, group_v; // [G]
+  TargetBlock<C> target;                 // [G]
+  int64_t stride;                        // G rounded up to whole vectors
+  C *scores;                             // [G + 1, stride] the last key is each query's class token
+  C *logits;                             // [stride]
+  const C **own_k, **own_v, **own_q;     // [G] rows of each beat's class token
+  C *class_table;                        // [beats of a lead, L rounded up]
+
+  Forward(const ForwardProblem &problem, Arena &arena)
+      : p(problem), width{padded_width<T>(problem)}, scale(static_cast<C>(problem.scale)),
+        gain(static_cast<C>(1.0 / (1.0 - problem.dropout_p))) {
+    direct = rows_are_direct<T>(p);
+    const int64_t most = group_capacity(p);
+    stride = round_up<C>(most);
+    for (int64_t h = 0; h < p.heads_per_task; ++h) heads[h].take(p, arena, width);
+    for (RowBlock<C> *block : {&group_q, &group_k, &group_v}) *block = RowBlock<C>(arena, most, width, direct);
+    target = TargetBlock<C>(arena, most, width, direct);
+    scores = arena.take<C>((most + 1) * stride);
+    logits = arena.take<C>(stride);
+    for (const C ***rows : {&own_k, &own_v, &own_q}) *rows = arena.take<const C *>(most);
+    class_table = arena.take<C>(beats_of_lead(p) * round_up<C>(p.leads));
+  }
+
+  void start(const TaskRange &range, int64_t following_task) {
+    batch = range.batch;
+    head_count = range.heads;
+    following = following_task;
+    for (int64_t h = 0; h < head_count; ++h) {
+      heads[h].start(p, batch, range.first_head + h);
+      start_class_rows(heads[h], range.chunk == 0);
+    }
   }
 
   // The first chunk holds the class token's own key; the others start empty.
-  void start_class_rows(bool first) {
-    classes.reset(p.leads);
-    clear_pending();
-    if (!first) {
-      std::memset(class_rows, 0, static_cast<size_t>(p.leads * width) * sizeof(C));
-      return;
-    }
-    pair_dots<C>(class_q.rows, class_k.rows, static_cast<int>(p.leads), width, pending);
-    classes.fold(pending, class_stride, 1, p.leads, scale);
-    for (int64_t i = 0; i < p.leads; ++i) {
-      set_scaled<C>(class_rows + i * width, philox.factor<C>(i, i, gain), class_v.rows[i], width);
-    }
-    clear_pending();
+  void start_class_rows(Head &head, bool first) {
+    if (!first) return head.classes.clear();
+    pair_dots<C>(head.class_q.rows, head.class_k.rows, static_cast<int>(p.leads), width, class_table, ahead);
+    head.classes.start(class_table, head.class_v.rows, head.philox, scale, gain);
   }
 
-  void clear_pending() {
-    for (int64_t i = 0; i < class_slots(p) * class_stride; i += kLanes<C>) store(pending + i, splat(kMinusInfinity<C>));
-    for (int64_t i = 0; i < p.leads; ++i) pending_count[i] = 0;
-  }
-
-  void zero_padding() {
+  void zero_padding(Head &head) {
     for (int i = 0; i < group.padding; ++i) {
-      out.zero(group.padded_at[i]);
-      lse[group.padded_at[i]] = -kMinusInfinity<C>;
+      head.out.zero(group.padded_at[i]);
+      head.lse[group.padded_at[i]] = -kMinusInfinity<C>;
     }
   }
 
-  void attend_locally(const C *const *values) {
-    const int queries = group.local, keys = group.size;
-    for (int r = 0; r < queries; ++r) {
+  // Points all lists of rows at this head.
+  void aim(Head &head) {
+    for (int i = 0; i < group.size; ++i) {
+      group_k.read(head.k, group.position[i], i);
+      group_v.read(head.v, group.position[i], i);
+      own_q[i] = head.class_q.rows[group.lead[i]];
+    }
+    for (int r = 0; r < group.local; ++r) {
       const int at = group.query[r];
       query_position[r] = group.position[at];
-      group_q.read(q, group.position[at], r);
-      own_k[r] = class_k.rows[group.lead[at]];
-      own_v[r] = class_v.rows[group.lead[at]];
-      target.aim(out, group.position[at], r);
-    }
-    C *own = scores + keys * stride;
-    dots<C>(group_k.rows, keys, group_q.rows, queries, width, scores, stride, ahead);
-    pair_dots<C>(group_q.rows, own_k, queries, width, own);
-    local.reset(queries);
-    local.fold(scores, stride, keys + 1, queries, scale);
-    local.normalise(scores, stride, keys + 1, queries);
-    if (philox.active()) drop_locally();
-    weighted_sum<C>({scores, 1, stride, values, keys, nullptr, own, own_v, target.rows, queries, width, p.stream},
-                    ahead);
-    local.log_sum_exp(queries, logits);
-    for (int r = 0; r < queries; ++r) {
-      out.commit(query_position[r], target.rows[r]);
-      lse[query_position[r]] = logits[r];
+      group_q.read(head.q, group.position[at], r);
+      own_k[r] = head.class_k.rows[group.lead[at]];
+      own_v[r] = head.class_v.rows[group.lead[at]];
+      target.aim(head.out, group.position[at], r);
     }
   }
 
-  void drop_locally() {
+  // The same, from the head before, whose rows are neighbours in memory.
+  void aim_next() {
+    for (const C **rows : {group_k.rows, group_v.rows, own_q}) shift_rows(rows, group.size, p.dim);
+    for (const C **rows : {group_q.rows, own_k, own_v}) shift_rows(rows, group.local, p.dim);
+    shift_rows(target.rows, group.local, p.dim);
+  }
+
+  void attend_locally(Head &head) {
+    const int queries = group.local, keys = group.size;
+    C *own = scores + keys * stride;
+    dots<C>(group_k.rows, keys, group_q.rows, queries, width, scores, stride, ahead);
+    pair_dots<C>(group_q.rows, own_k, queries, width, own, ahead);
+    softmax<C>(scores, stride, keys + 1, queries, scale, logits, ahead);
+    if (head.philox.active()) drop_locally(head.philox);
+    weighted_sum<C, W>(
+        {scores, 1, stride, group_v.rows, keys, nullptr, own, own_v, target.rows, queries, width, p.stream}, ahead);
+    for (int r = 0; r < queries; ++r) {
+      head.out.commit(query_position[r], target.rows[r]);
+      head.lse[query_position[r]] = logits[r];
+    }
+  }
+
+  void drop_locally(const Philox &philox) {
     for (int j = 0; j < group.size; ++j) {
       philox.apply<C>(query_position, group.local, group.position[j], gain, scores + j * stride);
     }
@@ -155,116 +156,68 @@ template <class T> struct Forward {
     }
   }
 
-  void collect_class_logits(const C *const *values) {
-    for (int i = 0; i < group.size; ++i) own_q[i] = class_q.rows[group.lead[i]];
-    pair_dots<C>(own_q, group_k.rows, group.size, width, logits);
-    const int64_t slots = class_slots(p);
-    for (int i = 0; i < group.size; ++i) {
-      const int lead = group.lead[i], slot = pending_count[lead]++;
-      pending[slot * class_stride + lead] = logits[i];
-      pending_v[lead * slots + slot] = values[i];
-      pending_position[lead * slots + slot] = group.position[i];
-    }
+  void add_to_class_rows(Head &head) {
+    pair_dots<C>(own_q, group_k.rows, group.size, width, logits, ahead);
+    head.classes.add(group, logits, group_v.rows, class_table, head.philox, scale, gain, ahead);
   }
 
-  void fold_class_rows() {
-    const int64_t slots = class_slots(p);
-    classes.fold(pending, class_stride, slots, p.leads, scale);
-    for (int64_t i = 0; i < p.leads; ++i) {
-      C *row = class_rows + i * width;
-      const int n = pending_count[i];
-      for (int s = 0; s < n; ++s) {
-        const C factor = philox.factor<C>(i, pending_position[i * slots + s], gain);
-        pending_weight[s] = pending[s * class_stride + i] * factor;
-      }
-      const C *was = row;
-      weighted_sum<C>(
-          {pending_weight, 0, 1, pending_v + i * slots, n, nullptr, classes.factor + i, &was, &row, 1, width}, ahead);
-    }
-    clear_pending();
-  }
-
-  // Asks for the rows of the next heartbeat, or task, while this heartbeat is worked on.
-  void look_ahead(int64_t next, int64_t last) {
+  // Names the rows that come after this head's: of the next head, the next heartbeat, or the task to come.
+  void look_ahead(int64_t head, int64_t current, int64_t last) {
     ahead.clear();
     if (!p.grid() || p.all_visible) return;
+    const bool same = head + 1 < head_count;
+    const int64_t next = same ? current : current + 1;
     if (next < last) {
-      ahead.add({k, q, v}, p.leads + next, p.beats, p.leads);
-    } else if (following_head >= 0) {
-      const int64_t b = following_head / p.heads, h = following_head % p.heads;
+      const Head &to = heads[same ? head + 1 : 0];
+      ahead.add({to.k, to.q, to.v}, p.leads + next, p.beats, p.leads);
+    } else if (following >= 0) {
+      const TaskRange to = task_range(p, following);
+      const int64_t b = to.batch, h = to.first_head;
       const RowReader<T> readers[] = {{p, p.k, b, h}, {p, p.q, b, h}, {p, p.v, b, h}};
       ahead.add(readers, 0, 1, p.leads);
-      ahead.add(readers, p.leads + following_group, p.beats, p.leads);
+      ahead.add(readers, p.leads + to.first_group, p.beats, p.leads);
     }
-    ahead.spread(2 * (p.leads / kDotRows) * (p.leads / kDotCols));
   }
 
   void walk(int64_t first, int64_t last) {
-    const int64_t block = groups_per_block(p), most = group_capacity(p);
-    for (int64_t from = first; from < last; from += block) {
-      const int64_t to = from + block < last ? from + block : last;
-      for (int64_t g = from; g < to; ++g) {
-        fill_group(p, batch, g, group);
-        look_ahead(g + 1, last);
-
-        zero_padding();
-        const int64_t slot = (g - from) * most;
-        for (int i = 0; i < group.size; ++i) {
-          group_k.read(k, group.position[i], i);
-          block_v.read(v, group.position[i], slot + i);
+    for (int64_t g = first; g < last; ++g) {
+      fill_group(p, batch, g, group);
+      for (int64_t h = 0; h < head_count; ++h) {
+        look_ahead(h, g, last);
+        Head &head = heads[h];
+        zero_padding(head);
+        if (h > 0 && direct) {
+          aim_next();
+        } else {
+          aim(head);
         }
-        if (group.local > 0) attend_locally(block_v.rows + slot);
-        collect_class_logits(block_v.rows + slot);
-      }
-      fold_class_rows();
-    }
-  }
-
-  void write_class_rows() {
-    classes.log_sum_exp(p.leads, logits_of_classes());
-    for (int64_t i = 0; i < p.leads; ++i) {
-      C *row = class_rows + i * width;
-      C *to = out.target(i, row);
-      set_scaled<C>(to, C(1) / classes.sum[i], row, width);
-      out.commit(i, to);
-      lse[i] = logits_of_classes()[i];
-    }
-  }
-
-  C *logits_of_classes() { return classes.factor; }
-
-  // A chunk's class rows: [L, 2 + width] of (top, sum, row).
-  C *partial(int64_t chunk, int64_t lead) const {
-    const int64_t batch_head = batch * p.heads + head;
-    return static_cast<C *>(p.partials) + ((batch_head * p.chunks + chunk) * p.leads + lead) * (2 + width);
-  }
-
-  void finish_class_rows(int64_t chunk) {
-    if (p.partials == nullptr) return write_class_rows();
-    for (int64_t i = 0; i < p.leads; ++i) {
-      C *to = partial(chunk, i);
-      to[0] = classes.top[i];
-      to[1] = classes.sum[i];
-      std::memcpy(to + 2, class_rows + i * width, static_cast<size_t>(width) * sizeof(C));
-    }
-  }
-
-  void merge_class_rows() {
-    start_class_rows(false);
-    for (int64_t i = 0; i < p.leads; ++i) {
-      C *row = class_rows + i * width;
-      for (int64_t chunk = 0; chunk < p.chunks; ++chunk) {
-        const C *from = partial(chunk, i);
-        if (from[1] == C(0)) continue; // no valid beat of this lead in the chunk
-        const C top = from[0] > classes.top[i] ? from[0] : classes.top[i];
-        const C shrink = exp_one(classes.top[i] - top), weight = exp_one(from[0] - top);
-        set_scaled<C>(row, shrink, row, width);
-        add_scaled<C>(row, weight, from + 2, width);
-        classes.sum[i] = classes.sum[i] * shrink + from[1] * weight;
-        classes.top[i] = top;
+        if (group.local > 0) attend_locally(head);
+        add_to_class_rows(head);
       }
     }
-    write_class_rows();
+  }
+
+  C *partial(const Head &head, int64_t chunk) const {
+    return static_cast<C *>(p.partials) + (head.index * p.chunks + chunk) * head.classes.partial_size();
+  }
+
+  void finish(int64_t chunk) {
+    for (int64_t h = 0; h < head_count; ++h) {
+      Head &head = heads[h];
+      if (p.partials == nullptr) {
+        head.classes.write(head.out, head.lse);
+      } else {
+        head.classes.save(partial(head, chunk));
+      }
+    }
+  }
+
+  void merge(int64_t batch_head) {
+    Head &head = heads[0];
+    head.start(p, batch_head / p.heads, batch_head % p.heads);
+    head.classes.clear();
+    for (int64_t chunk = 0; chunk < p.chunks; ++chunk) head.classes.merge(partial(head, chunk));
+    head.classes.write(head.out, head.lse);
   }
 };
 

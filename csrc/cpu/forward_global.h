@@ -8,10 +8,12 @@ namespace CK_ISA {
 
 constexpr int kQueryTile = 16, kKeyTile = 64;
 
-template <class T> struct ForwardGlobal {
+template <class T, int VECTORS> struct ForwardGlobal {
   using C = Compute<T>;
+  using W = Width<C, VECTORS>;
 
-  Forward<T> &f;
+  Forward<T, VECTORS> &f;
+  typename Forward<T, VECTORS>::Head &head;
   const int64_t *positions;
   int64_t count;
   RowBlock<C> keys, values; // [capacity]
@@ -21,7 +23,7 @@ template <class T> struct ForwardGlobal {
   const C **class_k;        // [kQueryTile]
   Running<C> running;       // [kQueryTile]
 
-  ForwardGlobal(Forward<T> &forward, Arena &arena) : f(forward) {
+  ForwardGlobal(Forward<T, VECTORS> &forward, Arena &arena) : f(forward), head(forward.heads[0]) {
     const ForwardProblem &p = f.p;
     const bool direct = rows_are_direct<T>(p);
     for (RowBlock<C> *block : {&keys, &values}) *block = RowBlock<C>(arena, p.global.capacity, f.width, direct);
@@ -38,8 +40,8 @@ template <class T> struct ForwardGlobal {
     positions = list.positions + sample * list.capacity;
     count = list.counts[sample];
     for (int64_t i = 0; i < count; ++i) {
-      keys.read(f.k, positions[i], i);
-      values.read(f.v, positions[i], i);
+      keys.read(head.k, positions[i], i);
+      values.read(head.v, positions[i], i);
     }
     for (int64_t i = 0; i < count; i += kQueryTile) {
       attend(positions + i, static_cast<int>(count - i < kQueryTile ? count - i : kQueryTile));
@@ -56,8 +58,8 @@ private:
     running.log_sum_exp(m, lse);
     for (int r = 0; r < m; ++r) {
       set_scaled<C>(target.rows[r], C(1) / running.sum[r], target.rows[r], f.width);
-      f.out.commit(at[r], target.rows[r]);
-      f.lse[at[r]] = lse[r];
+      head.out.commit(at[r], target.rows[r]);
+      head.lse[at[r]] = lse[r];
     }
   }
 
@@ -65,25 +67,26 @@ private:
   void start(const int64_t *at, int m) {
     for (int r = 0; r < m; ++r) {
       const int lead = lead_of(f.p, f.batch, at[r]);
-      queries.read(f.q, at[r], r);
-      target.aim(f.out, at[r], r);
-      class_k[r] = f.class_k.rows[lead];
-      set_scaled<C>(target.rows[r], f.philox.template factor<C>(at[r], lead, f.gain), f.class_v.rows[lead], f.width);
+      queries.read(head.q, at[r], r);
+      target.aim(head.out, at[r], r);
+      class_k[r] = head.class_k.rows[lead];
+      set_scaled<C>(target.rows[r], head.philox.template factor<C>(at[r], lead, f.gain), head.class_v.rows[lead],
+                    f.width);
     }
     running.reset(m);
-    pair_dots<C>(queries.rows, class_k, m, f.width, scores);
+    pair_dots<C>(queries.rows, class_k, m, f.width, scores, f.ahead);
     running.fold(scores, kQueryTile, 1, m, f.scale);
   }
 
   void fold(const int64_t *at, int m, int64_t first, int n) {
     dots<C>(keys.rows + first, n, queries.rows, m, f.width, scores, kQueryTile, f.ahead);
     running.fold(scores, kQueryTile, n, m, f.scale);
-    if (f.philox.active()) {
+    if (head.philox.active()) {
       for (int j = 0; j < n; ++j) {
-        f.philox.template apply<C>(at, m, positions[first + j], f.gain, scores + j * kQueryTile);
+        head.philox.template apply<C>(at, m, positions[first + j], f.gain, scores + j * kQueryTile);
       }
     }
-    weighted_sum<C>(
+    weighted_sum<C, W>(
         {scores, 1, kQueryTile, values.rows + first, n, nullptr, running.factor, target.rows, target.rows, m, f.width},
         f.ahead);
   }

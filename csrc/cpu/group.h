@@ -14,6 +14,8 @@ struct Group {
   int padding = 0;              // padding beats
   int64_t position[kMaxGroup];  // of each valid beat in the sequence
   int lead[kMaxGroup];          // of each valid beat
+  int place[kMaxGroup];         // of each valid beat among those of its lead
+  int most_of_lead = 0;         // valid beats of the lead that has most
   bool visible[kMaxGroup];      // is the valid beat global?
   int query[kMaxGroup];         // index into `position` of each local beat
   int64_t padded_at[kMaxGroup]; // position of each padding beat
@@ -24,6 +26,15 @@ CK_INLINE int64_t group_capacity(const Problem &p) { return p.grid() ? p.leads :
 CK_INLINE int lead_of(const Problem &p, int64_t batch, int64_t position) {
   const int64_t beat = position - p.leads;
   return p.grid() ? static_cast<int>(beat / p.beats) : p.lead[batch * p.lead_batch_stride + beat];
+}
+
+// Packed tokens come in any order, and any number may be of one lead.
+inline void count_places(Group &group) {
+  int count[kMaxGroup] = {};
+  for (int i = 0; i < group.size; ++i) {
+    group.place[i] = count[group.lead[i]]++;
+    if (group.place[i] >= group.most_of_lead) group.most_of_lead = group.place[i] + 1;
+  }
 }
 
 inline void fill_group(const Problem &p, int64_t batch, int64_t index, Group &group) {
@@ -40,16 +51,16 @@ inline void fill_group(const Problem &p, int64_t batch, int64_t index, Group &gr
     group.position[size] = p.leads + beat;
     group.lead[size] = grid ? static_cast<int>(i) : p.lead[batch * p.lead_batch_stride + beat];
     group.visible[size] = visible;
+    group.place[size] = 0;
     if (!visible) group.query[local++] = size;
     ++size;
   }
   group.size = size;
+  group.most_of_lead = size > 0 ? 1 : 0;
+  if (!grid) count_places(group);
   group.local = local;
   group.padding = padding;
 }
-
-// Groups whose class-row contributions are collected before they are folded into the running softmax of their leads.
-CK_INLINE int64_t groups_per_block(const Problem &p) { return p.grid() ? 16 : 1; }
 
 } // namespace CK_ISA
 } // namespace clear_kernels

@@ -6,6 +6,27 @@
 namespace clear_kernels {
 namespace CK_ISA {
 
+// exp(r) for |r| <= ln(2) / 2
+CK_INLINE Vec<float> exp_polynomial(Vec<float> r) {
+  Vec<float> y = splat(1.9875691500e-4f);
+  y = y * r + 1.3981999507e-3f;
+  y = y * r + 8.3334519073e-3f;
+  y = y * r + 4.1665795894e-2f;
+  y = y * r + 1.6666665459e-1f;
+  y = y * r + 5.0000001201e-1f;
+  return y * (r * r) + r + 1.0f;
+}
+
+#if defined(__AVX512F__) && CK_VECTOR_BYTES == 64
+// exp(x) for x <= 88; below -87.3 the result is exactly 0; NaN stays NaN.
+CK_INLINE Vec<float> vexp(Vec<float> x) {
+  const __m512 n = _mm512_roundscale_ps(x * 1.44269504088896341f, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const Vec<float> r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
+  const Vec<float> y = exp_polynomial(r);
+  // "Not less than" keeps NaN.
+  return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(x, splat(-87.3f), _CMP_NLT_UQ), y, n);
+}
+#else
 // exp(x) for x <= 88; below -87.3 the result is exactly 0; NaN stays NaN.
 CK_INLINE Vec<float> vexp(Vec<float> x) {
   using Int = Simd<float>::Int;
@@ -13,17 +34,12 @@ CK_INLINE Vec<float> vexp(Vec<float> x) {
   const Vec<float> shifted = x * 1.44269504088896341f + magic;
   const Vec<float> n = shifted - magic;
   const Vec<float> r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
-  Vec<float> y = splat(1.9875691500e-4f);
-  y = y * r + 1.3981999507e-3f;
-  y = y * r + 8.3334519073e-3f;
-  y = y * r + 4.1665795894e-2f;
-  y = y * r + 1.6666665459e-1f;
-  y = y * r + 5.0000001201e-1f;
-  y = y * (r * r) + r + 1.0f;
+  const Vec<float> y = exp_polynomial(r);
   const Int exponent = (reinterpret_cast<Int>(shifted) - 0x4B400000) << 23;
   const Vec<float> result = reinterpret_cast<Vec<float>>(reinterpret_cast<Int>(y) + exponent);
   return x < -87.3f ? Vec<float>{} : (x == x ? result : x);
 }
+#endif
 
 CK_INLINE Vec<double> vexp(Vec<double> x) {
   for (int i = 0; i < kLanes<double>; ++i) x[i] = ::exp(x[i]);

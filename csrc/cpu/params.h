@@ -11,6 +11,8 @@ enum class Form : int { kGrid = 0, kPacked = 1 };
 
 // Largest number of leads, and of packed tokens that are handled together.
 constexpr int kMaxGroup = 64;
+// Largest number of heads that one task works on.
+constexpr int kMaxHeads = 16;
 
 // Element strides of a [B, H, N, D] tensor whose last stride is 1.
 struct Strides {
@@ -59,11 +61,13 @@ struct Problem {
   GlobalList global;
   int64_t groups;           // beat columns (grid), or blocks of kMaxGroup packed tokens
   int64_t groups_per_chunk; // groups one task walks through
-  int64_t chunks;           // tasks per (batch, head)
+  int64_t chunks;           // tasks per (batch, block of heads)
+  int64_t heads_per_task;   // neighbours in memory that one task works on in turn, 1 to kMaxHeads
   bool stream;              // results are written past the caches
 
   bool grid() const { return form == Form::kGrid; }
-  int64_t tasks() const { return batch * heads * chunks; }
+  int64_t head_blocks() const { return (heads + heads_per_task - 1) / heads_per_task; }
+  int64_t tasks() const { return batch * head_blocks() * chunks; }
 };
 
 struct ForwardProblem : Problem {

@@ -76,6 +76,11 @@ private:
   int64_t stride_, dim_, width_;
 };
 
+// Moves a list of rows to the next head, where it is a neighbour in memory.
+template <class P> CK_INLINE void shift_rows(P *rows, int count, int64_t elements) {
+  for (int i = 0; i < count; ++i) rows[i] += elements;
+}
+
 // `count` rows with their pointers; the buffers exist only where rows are converted.
 template <class C> struct RowBlock {
   const C **rows;

@@ -2,6 +2,7 @@
 // divisions run down the columns and nothing is ever reduced across lanes.
 #pragma once
 
+#include "ahead.h"
 #include "math.h"
 #include "philox.h"
 
@@ -10,10 +11,12 @@ namespace CK_ISA {
 
 template <class C> constexpr C kMinusInfinity = -static_cast<C>(INFINITY);
 
-// Queries are padded to whole vectors, and to the four columns that dots() writes at a time. What the padding lanes
-// hold is never used.
-template <class C> constexpr int kPad = kLanes<C> > 4 ? kLanes<C> : 4;
-template <class C> CK_INLINE int64_t round_up(int64_t n) { return (n + kPad<C> - 1) / kPad<C> * kPad<C>; }
+// Room for one value per query, zero in the padding lanes and elsewhere.
+template <class C> C *take_lanes(Arena &arena, int64_t queries) {
+  C *lanes = arena.take<C>(round_up<C>(queries));
+  if (lanes != nullptr) std::memset(lanes, 0, static_cast<size_t>(round_up<C>(queries)) * sizeof(C));
+  return lanes;
+}
 
 template <class C> CK_INLINE C exp_one(C x) { return vexp(splat(x))[0]; }
 template <class C> CK_INLINE C log_one(C x) { return vlog(splat(x))[0]; }
@@ -25,8 +28,7 @@ template <class C> struct Running {
 
   Running() = default;
   Running(Arena &arena, int64_t queries)
-      : top(arena.take<C>(round_up<C>(queries))), sum(arena.take<C>(round_up<C>(queries))),
-        factor(arena.take<C>(round_up<C>(queries))) {}
+      : top(take_lanes<C>(arena, queries)), sum(take_lanes<C>(arena, queries)), factor(take_lanes<C>(arena, queries)) {}
 
   void reset(int64_t queries) {
     for (int64_t r = 0; r < queries; r += kLanes<C>) {
@@ -57,32 +59,43 @@ template <class C> struct Running {
     }
   }
 
-  // scores /= sum
-  void normalise(C *scores, int64_t stride, int64_t keys, int64_t queries) const {
-    for (int64_t r = 0; r < queries; r += kLanes<C>) {
-      const Vec<C> inverse = C(1) / load(sum + r);
-      for (int64_t j = 0; j < keys; ++j) {
-        C *at = scores + j * stride + r;
-        store(at, load(at) * inverse);
-      }
-    }
-  }
-
   // out = log-sum-exp
   void log_sum_exp(int64_t queries, C *out) const {
     for (int64_t r = 0; r < queries; r += kLanes<C>) store(out + r, load(top + r) + vlog(load(sum + r)));
   }
 };
 
+// scores = softmax(scale * scores) of each column at once, and its log-sum-exp.
+template <class C>
+inline void softmax(C *scores, int64_t stride, int64_t keys, int64_t queries, C scale, C *log_sum_exp, Ahead &ahead) {
+  for (int64_t r = 0; r < queries; r += kLanes<C>) {
+    C *const column = scores + r;
+    Vec<C> top = load(column);
+    for (int64_t j = 1; j < keys; ++j) top = vmax<C>(top, load(column + j * stride));
+    const Vec<C> shift = top * scale;
+    Vec<C> sum{};
+    for (int64_t j = 0; j < keys; ++j) {
+      ahead.lines<kExpLines>();
+      const Vec<C> e = vexp(load(column + j * stride) * scale - shift);
+      store(column + j * stride, e);
+      sum += e;
+    }
+    const Vec<C> inverse = C(1) / sum;
+    for (int64_t j = 0; j < keys; ++j) store(column + j * stride, load(column + j * stride) * inverse);
+    store(log_sum_exp + r, shift + vlog(sum));
+  }
+}
+
 // Turns logits into dropped probabilities, and the products dout . v into gradients of the logits:
 //   p = exp(scale * logit - lse),  ds = p * (dp * f - delta) * scale,  p = p * f
 // with f the dropout factor of (query, key). Each row is one key, at key_position[j].
 template <class C>
 inline void logit_gradients(C *p, C *ds, int64_t stride, int64_t keys, int64_t queries, C scale, const C *lse,
-                            const C *delta) {
+                            const C *delta, Ahead &ahead) {
   for (int64_t r = 0; r < queries; r += kLanes<C>) {
     const Vec<C> lse_of = load(lse + r), delta_of = load(delta + r);
     for (int64_t j = 0; j < keys; ++j) {
+      ahead.lines<kExpLines>();
       C *at = p + j * stride + r;
       const Vec<C> probability = vexp(load(at) * scale - lse_of);
       store(at, probability);

@@ -15,10 +15,11 @@ constexpr int kDotRows = 3, kSumRows = 6, kSumVectors = 2;
 #endif
 constexpr int kDotCols = 4;
 
-template <class C, int ROWS>
-CK_INLINE void dots_tile(const C *const *a, const C *const *b, int64_t width, C *out, int64_t stride) {
+template <class C, int ROWS, class W>
+CK_INLINE void dots_tile(const C *const *a, const C *const *b, W width, C *out, int64_t stride, Ahead &ahead) {
   Vec<C> acc[ROWS][kDotCols] = {};
   for (int64_t d = 0; d < width; d += kLanes<C>) {
+    ahead.lines<kDotLines>();
     Vec<C> left[ROWS];
 #pragma GCC unroll 8
     for (int r = 0; r < ROWS; ++r) left[r] = load(a[r] + d);
@@ -34,31 +35,34 @@ CK_INLINE void dots_tile(const C *const *a, const C *const *b, int64_t width, C 
 }
 
 // out[i * stride + j] = a_i . b_j for m rows of a and n rows of b. Four columns are written at a time: `stride` is a
-// multiple of 4, and what lies behind column n is overwritten with repeated values.
-template <class C>
-inline void dots(const C *const *a, int m, const C *const *b, int n, int64_t width, C *out, int64_t stride,
-                 Ahead &ahead) {
+// multiple of 4. Behind column n stand repeated values, then zeros up to round_up(n).
+template <class C, class W>
+inline void dots(const C *const *a, int m, const C *const *b, int n, W width, C *out, int64_t stride, Ahead &ahead) {
   for (int j = 0; j < n; j += kDotCols) {
     const C *cols[kDotCols];
     const int nj = n - j < kDotCols ? n - j : kDotCols;
     for (int c = 0; c < kDotCols; ++c) cols[c] = b[c < nj ? j + c : j];
     int i = 0;
     for (; i + kDotRows <= m; i += kDotRows) {
-      ahead.step();
-      dots_tile<C, kDotRows>(a + i, cols, width, out + i * stride + j, stride);
+      dots_tile<C, kDotRows>(a + i, cols, width, out + i * stride + j, stride, ahead);
     }
-    for (; i < m; ++i) dots_tile<C, 1>(a + i, cols, width, out + i * stride + j, stride);
+    for (; i < m; ++i) dots_tile<C, 1>(a + i, cols, width, out + i * stride + j, stride, ahead);
+  }
+  for (int64_t j = (n + kDotCols - 1) / kDotCols * kDotCols; j < round_up<C>(n); j += kDotCols) {
+    for (int i = 0; i < m; ++i) std::memset(out + i * stride + j, 0, kDotCols * sizeof(C));
   }
 }
 
-// out[i] = a_i . b_i for m pairs of rows.
-template <class C> inline void pair_dots(const C *const *a, const C *const *b, int m, int64_t width, C *out) {
+// out[i] = a_i . b_i for m pairs of rows, then zeros up to round_up(m).
+template <class C, class W>
+inline void pair_dots(const C *const *a, const C *const *b, int m, W width, C *out, Ahead &ahead) {
   for (int i = 0; i < m; i += 4) {
     Vec<C> acc[4] = {};
     const int mi = m - i < 4 ? m - i : 4;
     const C *left[4], *right[4];
     for (int r = 0; r < 4; ++r) left[r] = a[r < mi ? i + r : i], right[r] = b[r < mi ? i + r : i];
     for (int64_t d = 0; d < width; d += kLanes<C>) {
+      if (d / kLanes<C> % 2 == 0) ahead.lines<kPairLines>();
 #pragma GCC unroll 4
       for (int r = 0; r < 4; ++r) acc[r] += load(left[r] + d) * load(right[r] + d);
     }
@@ -70,12 +74,13 @@ template <class C> inline void pair_dots(const C *const *a, const C *const *b, i
       for (int r = 0; r < mi; ++r) out[i + r] = sums[r];
     }
   }
+  for (int64_t i = m; i < round_up<C>(m); ++i) out[i] = C(0);
 }
 
 // out_i = base_i + extra_weight_i * extra_i + sum_j weight(i, j) * row_j, with weight(i, j) = w[i * w_row + j * w_col].
 // `base` and `extra` may be null, as may single rows of `base`. out_i may be base_i. With `stream`, rows are written
 // past the caches.
-template <class C> struct WeightedSum {
+template <class C, class W> struct WeightedSum {
   const C *w;
   int64_t w_row, w_col;
   const C *const *rows;
@@ -85,11 +90,12 @@ template <class C> struct WeightedSum {
   const C *const *extra;
   C *const *out;
   int m;
-  int64_t width;
+  W width;
   bool stream = false;
 };
 
-template <class C, int ROWS, int VECTORS> CK_INLINE void sum_tile(const WeightedSum<C> &s, int first, int64_t d) {
+template <class C, int ROWS, int VECTORS, class W>
+CK_INLINE void sum_tile(const WeightedSum<C, W> &s, int first, int64_t d, Ahead &ahead) {
   constexpr int lanes = kLanes<C>;
   C *out[ROWS]; // read before anything is stored, since a store might change s as far as the compiler knows
   Vec<C> acc[ROWS][VECTORS];
@@ -114,6 +120,7 @@ template <class C, int ROWS, int VECTORS> CK_INLINE void sum_tile(const Weighted
   const int64_t w_row = s.w_row, w_col = s.w_col;
   for (; rows != end; ++rows, w += w_col) {
     const C *from = *rows + d;
+    ahead.lines<kSumLines>();
     Vec<C> row[VECTORS];
 #pragma GCC unroll 8
     for (int x = 0; x < VECTORS; ++x) row[x] = load(from + x * lanes);
@@ -139,19 +146,24 @@ template <class C, int ROWS, int VECTORS> CK_INLINE void sum_tile(const Weighted
   }
 }
 
-template <class C, int ROWS> inline void sum_rows(const WeightedSum<C> &s, int first, Ahead &ahead) {
-  // A single row needs more vectors in flight to hide the latency of its additions.
-  constexpr int vectors = ROWS == 1 ? 3 * kSumVectors : kSumVectors;
-  constexpr int step = vectors * kLanes<C>;
-  int64_t d = 0;
-  for (; d + step <= s.width; d += step) {
-    ahead.step();
-    sum_tile<C, ROWS, vectors>(s, first, d);
-  }
-  for (; d < s.width; d += kLanes<C>) sum_tile<C, ROWS, 1>(s, first, d);
+template <class C, int ROWS, int VECTORS, class W>
+CK_INLINE void sum_sized(const WeightedSum<C, W> &s, int first, int64_t d, int64_t vectors, Ahead &ahead) {
+  if (vectors == VECTORS) return sum_tile<C, ROWS, VECTORS>(s, first, d, ahead);
+  if constexpr (VECTORS > 1) sum_sized<C, ROWS, VECTORS - 1>(s, first, d, vectors, ahead);
 }
 
-template <class C> inline void weighted_sum(const WeightedSum<C> &s, Ahead &ahead) {
+// As few tiles as the registers allow, of nearly equal size, since a tile of few vectors waits for its own additions.
+template <class C, int ROWS, class W> inline void sum_rows(const WeightedSum<C, W> &s, int first, Ahead &ahead) {
+  int64_t vectors = s.width / kLanes<C>, d = 0;
+  for (int64_t tiles = (vectors + kSumVectors - 1) / kSumVectors; tiles > 0; --tiles) {
+    const int64_t size = (vectors + tiles - 1) / tiles;
+    sum_sized<C, ROWS, kSumVectors>(s, first, d, size, ahead);
+    vectors -= size;
+    d += size * kLanes<C>;
+  }
+}
+
+template <class C, class W> inline void weighted_sum(const WeightedSum<C, W> &s, Ahead &ahead) {
   int i = 0;
   for (; i + kSumRows <= s.m; i += kSumRows) sum_rows<C, kSumRows>(s, i, ahead);
   for (; i + 2 <= s.m; i += 2) sum_rows<C, 2>(s, i, ahead);
@@ -159,12 +171,12 @@ template <class C> inline void weighted_sum(const WeightedSum<C> &s, Ahead &ahea
 }
 
 // to += weight * from
-template <class C> CK_INLINE void add_scaled(C *to, C weight, const C *from, int64_t width) {
+template <class C, class W> CK_INLINE void add_scaled(C *to, C weight, const C *from, W width) {
   for (int64_t d = 0; d < width; d += kLanes<C>) store(to + d, load(to + d) + weight * load(from + d));
 }
 
 // to = weight * from
-template <class C> CK_INLINE void set_scaled(C *to, C weight, const C *from, int64_t width) {
+template <class C, class W> CK_INLINE void set_scaled(C *to, C weight, const C *from, W width) {
   for (int64_t d = 0; d < width; d += kLanes<C>) store(to + d, weight * load(from + d));
 }
 

@@ -7,75 +7,81 @@ namespace clear_kernels {
 namespace CK_ISA {
 namespace {
 
-struct ChunkRange {
-  int64_t first, last;
-};
-
-ChunkRange chunk_range(const Problem &p, int64_t chunk) {
-  const int64_t first = chunk * p.groups_per_chunk;
-  const int64_t last = first + p.groups_per_chunk;
-  return {first, last < p.groups ? last : p.groups};
-}
-
-// Both directions offer the same five steps; Direction binds their classes to a storage type.
-template <template <class> class Task, template <class> class Global, class ProblemOf> struct Direction {
-  template <class T> static size_t scratch(const ProblemOf &p) {
+// Both directions offer the same steps; Direction binds their classes to a storage type and a width of rows.
+template <template <class, int> class Task, template <class, int> class Global, class ProblemOf> struct Direction {
+  template <class T, int VECTORS> static size_t scratch(const ProblemOf &p) {
     Arena arena(nullptr);
-    Task<T> task(p, arena);
-    Global<T> global(task, arena);
+    Task<T, VECTORS> task(p, arena);
+    Global<T, VECTORS> global(task, arena);
     return arena.used();
   }
 
-  template <class T> static void run(const ProblemOf &p, int64_t index, int64_t following, void *memory) {
+  template <class T, int VECTORS> static void run(const ProblemOf &p, int64_t index, int64_t following, void *memory) {
     Arena arena(memory);
-    Task<T> task(p, arena);
-    Global<T> global(task, arena);
-    const int64_t chunk = index % p.chunks;
-    const ChunkRange range = chunk_range(p, chunk);
-    task.start(index / p.chunks);
-    if (following >= 0) task.follow(following / p.chunks, chunk_range(p, following % p.chunks).first);
-    task.start_class_rows(chunk == 0);
+    Task<T, VECTORS> task(p, arena);
+    Global<T, VECTORS> global(task, arena);
+    const TaskRange range = task_range(p, index);
+    task.start(range, following);
     if (p.global.capacity > 0) global.run();
-    task.walk(range.first, range.last);
-    task.finish_class_rows(chunk);
+    task.walk(range.first_group, range.last_group);
+    task.finish(range.chunk);
     if (p.stream) finish_streams();
   }
 
-  template <class T> static void merge(const ProblemOf &p, int64_t batch_head, void *memory) {
+  template <class T, int VECTORS> static void merge(const ProblemOf &p, int64_t batch_head, void *memory) {
     Arena arena(memory);
-    Task<T> task(p, arena);
-    task.start(batch_head);
-    task.merge_class_rows();
+    Task<T, VECTORS> task(p, arena);
+    task.merge(batch_head);
   }
 };
 
 using ForwardDirection = Direction<Forward, ForwardGlobal, ForwardProblem>;
 using BackwardDirection = Direction<Backward, BackwardGlobal, BackwardProblem>;
 
-template <class Call> auto with_type(DType dtype, Call call) {
-  switch (dtype) {
+template <class T, int VECTORS = 0> struct Kind {
+  using Type = T;
+  static constexpr int kVectors = VECTORS;
+};
+
+// Calls with the storage type, and with the width of the head dimensions in common use where SIMD makes it pay.
+template <class Call> auto with_kind(const Problem &p, Call call) {
+  switch (p.dtype) {
   case DType::kBFloat16:
-    return call(BFloat16{});
+    return call(Kind<BFloat16>{});
   case DType::kFloat16:
-    return call(Float16{});
+    return call(Kind<Float16>{});
   case DType::kFloat64:
-    return call(double{});
+    return call(Kind<double>{});
   default:
-    return call(float{});
+#if CK_VECTOR_BYTES > 16
+    if (p.dim == 32) return call(Kind<float, 32 / kLanes<float>>{});
+    if (p.dim == 64) return call(Kind<float, 64 / kLanes<float>>{});
+    if (p.dim == 96) return call(Kind<float, 96 / kLanes<float>>{});
+#endif
+    return call(Kind<float>{});
   }
 }
 
 template <class D, class P> size_t scratch(const P &p) {
-  return with_type(p.dtype, [&](auto type) { return D::template scratch<decltype(type)>(p); });
+  return with_kind(p, [&](auto kind) {
+    using K = decltype(kind);
+    return D::template scratch<typename K::Type, K::kVectors>(p);
+  });
 }
 template <class D, class P> void run(const P &p, int64_t index, int64_t following, void *memory) {
-  with_type(p.dtype, [&](auto type) { D::template run<decltype(type)>(p, index, following, memory); });
+  with_kind(p, [&](auto kind) {
+    using K = decltype(kind);
+    D::template run<typename K::Type, K::kVectors>(p, index, following, memory);
+  });
 }
 template <class D, class P> void merge(const P &p, int64_t batch_head, void *memory) {
-  with_type(p.dtype, [&](auto type) { D::template merge<decltype(type)>(p, batch_head, memory); });
+  with_kind(p, [&](auto kind) {
+    using K = decltype(kind);
+    D::template merge<typename K::Type, K::kVectors>(p, batch_head, memory);
+  });
 }
 int64_t width(const Problem &p) {
-  return with_type(p.dtype, [&](auto type) { return padded_width<decltype(type)>(p); });
+  return with_kind(p, [&](auto kind) { return padded_width<typename decltype(kind)::Type>(p); });
 }
 
 #define CK_STRING_OF(x) #x

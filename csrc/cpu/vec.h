@@ -112,6 +112,17 @@ template <> CK_INLINE void reduce_add4<float>(const Vec<float> *v, float *out) {
 #endif
 #endif
 
+// Queries are padded to whole vectors, and to the four columns that dots() writes at a time. What the padding lanes
+// hold is never used, but computed with: it has to stay an ordinary number, since denormal ones are slow.
+template <class C> constexpr int kPad = kLanes<C> > 4 ? kLanes<C> : 4;
+template <class C> CK_INLINE int64_t round_up(int64_t n) { return (n + kPad<C> - 1) / kPad<C> * kPad<C>; }
+
+// Elements of a row padded to whole vectors: VECTORS of them, or only known at run time where VECTORS is 0.
+template <class C, int VECTORS> struct Width {
+  int64_t elements;
+  CK_INLINE constexpr operator int64_t() const { return VECTORS > 0 ? VECTORS * kLanes<C> : elements; }
+};
+
 // Bytes of per-thread scratch, handed out in cache-line steps. With a null base it only counts.
 class Arena {
 public:
