@@ -31,10 +31,10 @@ _KINDS = {
 ARM_LEG_NOTE = f"I II {_KINDS['arm-leg']}"
 """Of `clear_hug.data.arm_leg`, which needs the beats and is asked after they are found."""
 
+_SPIKES = 5.0
 _LEAD = r"(?:I{1,3}|aV[RLF]|V[1-6])"
 _NOTE = re.compile(rf"^({_LEAD}(?: {_LEAD})*) ({'|'.join(map(re.escape, _KINDS.values()))})(?! for)")
 _NOISE_S, _NOISE_SAMPLES = 0.06, 800
-_SPIKY_FLAT = 5.0
 _MAD = 1.4826
 """Standard deviation per median absolute deviation, of a normal distribution."""
 
@@ -114,10 +114,12 @@ def check_leads(
     rows[absent | gappy] = 0.0
     low, high = rows.min(axis=1), rows.max(axis=1)
     present = ~(absent | gappy)
-    spans = high - low
-    spiky = present & (spans >= limits.flat_mv) & (spans < _SPIKY_FLAT * limits.flat_mv)
-    flat = present & ((spans < limits.flat_mv) | (spiky & (_percentile_span(rows, spiky) < limits.flat_mv)))
-    implausible = present & (_percentile_span(rows, present & (spans > limits.implausible_mv)) > limits.implausible_mv)
+    flat = present & (high - low < limits.flat_mv)
+    spiky = present & ~flat & (high - low < _SPIKES * limits.flat_mv)  # by noise, or a single spike
+    flat |= spiky & (_percentile_span(rows, spiky) < limits.flat_mv)
+    implausible = present & (
+        _percentile_span(rows, present & (high - low > limits.implausible_mv)) > limits.implausible_mv
+    )
     clipped = present & ~flat & ~implausible & (_clipped_fraction(rows, low, high) > limits.clipped_fraction)
     valid = present & ~flat & ~implausible
     usable = np.flatnonzero(valid)

@@ -171,7 +171,7 @@ def tokenizer_named(name: str) -> Tokenizer:
 
 
 def _arm_and_leg(
-    signal: NDArray[np.float64], peaks: NDArray[np.integer], checked: LeadQuality, settings: CutSettings
+    signal: NDArray[np.floating], peaks: NDArray[np.integer], checked: LeadQuality, settings: CutSettings
 ) -> tuple[str, ...]:
     """A note where left arm and left leg may be exchanged, and nothing else about the limb leads is odd."""
     known = {code.split(":")[0] for code in quality_codes(checked.notes).split()}
