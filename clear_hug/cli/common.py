@@ -21,13 +21,6 @@ StoreOption = Annotated[
     Path, typer.Option("--store", help="Folder that `clear-hug prepare` wrote.", show_default=False)
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto (the GPU if there is one), cpu or cuda.")]
-InputNormOption = Annotated[
-    str, typer.Option(help="Tokens that the encoder sees: none (mV) or token (z-scored one by one, as published).")
-]
-AmplitudeOption = Annotated[
-    bool,
-    typer.Option("--amplitude", help="Beside each token its mean, standard deviation and peak-to-peak voltage in mV."),
-]
 SeedOption = Annotated[int, typer.Option(help="Seed of everything random; the same seed gives the same run.", min=0)]
 
 

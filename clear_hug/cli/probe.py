@@ -7,17 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from clear_hug.cli.common import (
-    AmplitudeOption,
-    DeviceOption,
-    InputNormOption,
-    SeedOption,
-    StoreOption,
-    count,
-    messages,
-    output,
-    progress_bar,
-)
+from clear_hug.cli.common import DeviceOption, SeedOption, StoreOption, count, messages, output, progress_bar
+from clear_hug.cli.model_options import AmplitudeOption, InputNormOption
 
 
 def probe(

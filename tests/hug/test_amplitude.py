@@ -15,6 +15,7 @@ from clear_hug.amplitude import AMPLITUDE_FEATURES, amplitude_features
 from clear_hug.cli import app
 from clear_hug.data.batch import BeatBatch, SignalBatch
 from clear_hug.models import token_zscore
+from clear_hug.models.masking import pack
 from clear_hug.training.checkpoint import CheckpointError, read_manifest
 from clear_hug.training.pretrain import PretrainConfig, pretrain
 from clear_hug.training.restore import load_encoder
@@ -73,8 +74,6 @@ def test_packed_and_whole_records_get_the_same_features() -> None:
     model = small_clear(amplitude=True, input_norm="token")
     tokens, valid, seconds = random_batch(model.config, padding=False)
     everything = torch.ones_like(valid[0])
-    from clear_hug.models.masking import pack
-
     packing = pack(everything.expand_as(valid), everything.numel())
     with torch.no_grad():
         packed = model.encoder.encode_packed(tokens, seconds, packing)[:, : model.config.lead_count]
