@@ -107,7 +107,16 @@ def _run(source: Source, out: Path, settings: Any, store: str, workers: int, ove
             rate = (done - first[0]) / elapsed if elapsed > 0 else 0.0
             bar.update(task, completed=done, note=f"{rate:.0f}/s  {flagged} flagged")
 
-        result = prepare(source, out, settings, store=store, workers=workers, overwrite=overwrite, on_chunk=on_chunk)
+        try:
+            result = prepare(
+                source, out, settings, store=store, workers=workers, overwrite=overwrite, on_chunk=on_chunk
+            )
+        except OSError as error:  # of writing: a recording that cannot be read is a flagged row
+            reason = error.strerror or type(error).__name__
+            raise ValueError(
+                f"{out}.partial cannot be written ({reason}); make room or name another --out; the same command then "
+                "goes on where it was"
+            ) from error
     if result.already_complete:
         said = f"{out} is complete already, with these settings; --overwrite makes it anew."
         messages().print(said, soft_wrap=True, markup=False)

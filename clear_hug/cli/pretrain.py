@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from clear_hug.cli.common import DeviceOption, SeedOption, StoreOption, count, messages, output, progress_bar
+from clear_hug.cli.model_options import AmplitudeOption, InputNormOption
 
 
 def pretrain(
@@ -23,6 +24,8 @@ def pretrain(
     weight_decay: Annotated[float, typer.Option(help="Of AdamW, on the weights of linear maps.")] = 0.05,
     clip_norm: Annotated[float, typer.Option(help="Largest norm of the gradient.")] = 3.0,
     mask_ratio: Annotated[float, typer.Option(help="Share of the beats hidden from the encoder.")] = 0.8,
+    input_norm: InputNormOption = "none",
+    amplitude: AmplitudeOption = False,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     amp: Annotated[str, typer.Option(help="none (float32) or bf16.")] = "none",
@@ -50,7 +53,7 @@ def pretrain(
     from clear_hug.training.pretrain import pretrain as run
 
     beats = BeatStore.open(store)
-    model_config = config_for(size, beats, mask_ratio=mask_ratio)
+    model_config = config_for(size, beats, mask_ratio=mask_ratio, input_norm=input_norm, amplitude=amplitude)
     config = PretrainConfig(
         epochs=epochs,
         batch_size=batch_size,

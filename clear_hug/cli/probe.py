@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from clear_hug.cli.common import DeviceOption, SeedOption, StoreOption, count, messages, output, progress_bar
+from clear_hug.cli.model_options import AmplitudeOption, InputNormOption
 
 
 def probe(
@@ -25,9 +26,18 @@ def probe(
         str | None, typer.Option(help="Whose labels.  [default: super, or the store's only task]", show_default=False)
     ] = None,
     fraction: Annotated[
-        float, typer.Option(help="Share of the training labels used: 1, 0.1, 0.01; nested subsets.")
+        float, typer.Option(help="Share of the training labels used: 1, 0.1, 0.01; see --sampling.")
     ] = 1.0,
+    sampling: Annotated[
+        str,
+        typer.Option(
+            help="How that share is drawn: stratified (keeps the frequency of every class; the 1 % of a seed lies in "
+            "its 10 %) or official (as published: uniformly, not nested)."
+        ),
+    ] = "stratified",
     size: Annotated[str, typer.Option(help="With --checkpoint random: tiny, base or large.")] = "base",
+    input_norm: InputNormOption = "none",
+    amplitude: AmplitudeOption = False,
     epochs: Annotated[int, typer.Option(help="Passes over the training records.", min=1)] = 100,
     batch_size: Annotated[int, typer.Option(help="Records per step.", min=1)] = 256,
     lr: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = 5e-3,
@@ -51,6 +61,9 @@ def probe(
 
         clear-hug probe --store beats --checkpoint run/clear.safetensors --head hug --task super --out probe
         clear-hug probe --store beats --checkpoint random --size tiny --head linear --task super --out baseline
+        clear-hug probe --store beats --checkpoint run/clear.safetensors --fraction 0.01 --sampling official --out one
+
+    --size, --input-norm and --amplitude are for --checkpoint random; a checkpoint brings its own.
 
     Writes `classifier.safetensors` (for `clear-hug predict`), `result.json` and `test_predictions.csv` into --out.
     """
@@ -64,6 +77,7 @@ def probe(
         combine=combine,  # type: ignore[arg-type]
         nonlinearity=None if nonlinearity == "none" else nonlinearity,  # type: ignore[arg-type]
         fraction=fraction,
+        sampling=sampling,
         epochs=epochs,
         batch_size=batch_size,
         lr=lr,
@@ -72,7 +86,12 @@ def probe(
         resamples=resamples,
         device=device,
     )
-    source = untrained_encoder(size, seed, beats) if checkpoint == "random" else pretrained_encoder(checkpoint, beats)
+    if checkpoint == "random":
+        source = untrained_encoder(size, seed, beats, input_norm=input_norm, amplitude=amplitude)
+    elif amplitude or input_norm != "none":
+        raise ValueError(f"--input-norm and --amplitude are for --checkpoint random; {checkpoint} has its own settings")
+    else:
+        source = pretrained_encoder(checkpoint, beats)
     with progress_bar() as bar:
         reading = bar.add_task("features", total=None, note="")
         training = bar.add_task("probe", total=epochs, note="")

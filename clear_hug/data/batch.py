@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from clear_hug.amplitude import amplitude_features
 from clear_hug.data.cut_on_device import cut_on_device
 
 __all__ = ["BeatBatch", "SignalBatch"]
@@ -36,6 +37,14 @@ class BeatBatch:
 
     def __len__(self) -> int:
         return len(self.row)
+
+    @property
+    def amplitude(self) -> Tensor:
+        """float32 [B, L, T, 3], mean, standard deviation and peak-to-peak of every token, mV; 0 where there is no beat.
+
+        For models that standardise their tokens; those of this package take them by ``CLEARConfig(amplitude=True)``.
+        """
+        return amplitude_features(self.tokens)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> BeatBatch:
         """The same batch on another device."""

@@ -140,7 +140,11 @@ def _rows(table: LabelTable, paths: list[str]) -> list[int]:
     for record in table.records:
         rows = spelled.get(record, set())
         if len(rows) != 1:
-            problem = f"stands for {len(rows)} files; write the whole path" if rows else "is no file in the folder"
+            problem = (
+                f"stands for {len(rows)} files; write the whole path"
+                if rows
+                else "is no file in the folder; remove its row"
+            )
             raise SourceError(f"{table.path}: record {record!r} {problem}")
         (row,) = rows
         if row in taken:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from clear_hug.data.store import SPLITS
 
 __all__ = ["LabelTable", "read_label_table"]
 
-_VALUES = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
+_VALUES = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "0,0": 0, "1,0": 1}
+_DELIMITERS = (",", ";", "\t")
+_OWN_COLUMNS = ("record", "split")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,24 +42,22 @@ class LabelTable:
 def read_label_table(path: str | Path) -> LabelTable:
     """Read a CSV file with the columns `record`, optionally `split` (train, val or test), and one per class (0 or 1).
 
+    Fields may be separated by commas, semicolons or tabs, as spreadsheets write them; the text is UTF-8 or UTF-16.
+
     Raises:
         SourceError: the file cannot be read, columns are missing or repeated, a value is not one of those above, or a
             record has two rows; the message names the line.
     """
     path = Path(path)
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            lines = [line for line in csv.reader(stream) if line]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SourceError(f"the labels {path} cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    lines = _lines(path)
     if not lines:
         raise SourceError(f"{path} is empty; its first line must name the columns: record, split, and the classes")
-    header = [name.strip() for name in lines[0]]
+    header = [_column_name(name) for name in lines[0]]
     if len(set(header)) != len(header) or "" in header:
         raise SourceError(f"{path}: column names must be unique and not empty, got {', '.join(header)}")
     if "record" not in header:
         raise SourceError(f"{path} has no column 'record'; its columns are {', '.join(header)}")
-    classes = tuple(name for name in header if name not in ("record", "split"))
+    classes = tuple(name for name in header if name not in _OWN_COLUMNS)
     if not classes:
         raise SourceError(f"{path} has no class columns beside {', '.join(header)}")
     rows = [_row(path, number, header, line) for number, line in enumerate(lines[1:], 2)]
@@ -73,6 +74,29 @@ def read_label_table(path: str | Path) -> LabelTable:
     return LabelTable(path, records, classes, labels, split)
 
 
+def _lines(path: Path) -> list[list[str]]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"the labels {path} cannot be read ({error.strerror})") from error
+    try:
+        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{path} is no text in UTF-8 ({error.reason}); save it as CSV in UTF-8") from error
+    first = text.partition("\n")[0]
+    named = (d for d in _DELIMITERS if "record" in {_column_name(field) for field in first.strip("\r").split(d)})
+    try:
+        return [line for line in csv.reader(io.StringIO(text, newline=""), delimiter=next(named, ",")) if line]
+    except csv.Error as error:
+        raise SourceError(f"{path} is no table ({error}); save it as CSV in UTF-8") from error
+
+
+def _column_name(text: str) -> str:
+    """Without blanks and quotes; `record` and `split` in any case."""
+    name = text.strip().strip('"').strip()
+    return name.lower() if name.lower() in _OWN_COLUMNS else name
+
+
 def _row(path: Path, number: int, header: list[str], line: list[str]) -> dict[str, str]:
     if len(line) != len(header):
         raise SourceError(f"{path}, row {number}: {len(line)} fields for {len(header)} columns")
@@ -82,6 +106,7 @@ def _row(path: Path, number: int, header: list[str], line: list[str]) -> dict[st
     for name, value in row.items():
         if name == "split" and value not in SPLITS:
             raise SourceError(f"{path}, row {number}: split {value!r} is none of {', '.join(SPLITS)}")
-        if name not in ("record", "split") and value not in _VALUES:
-            raise SourceError(f"{path}, row {number}, column {name!r}: {value!r} is neither 0 nor 1")
+        if name not in _OWN_COLUMNS and value not in _VALUES:
+            remedy = "" if value else "; leave records without a known label out of the table"
+            raise SourceError(f"{path}, row {number}, column {name!r}: {value!r} is neither 0 nor 1{remedy}")
     return row

@@ -137,7 +137,7 @@ def _complete_already(out: Path, identity: dict[str, Any], overwrite: bool) -> b
         there = _identity(BeatStore.open(out).manifest)
     except StoreError as error:
         if not overwrite:
-            raise StoreError(f"{out} is in the way: {error}") from error
+            raise StoreError(f"{out} is in the way ({error}); name another --out") from error
         if not (out / "manifest.json").is_file():
             raise StoreError(
                 f"{out} is a folder of something else and is not overwritten; name another --out"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from clear_hug.data.electrodes import check_electrodes
 
-__all__ = ["LeadQuality", "QualityLimits", "check_leads", "quality_codes"]
+__all__ = ["ARM_LEG_NOTE", "LeadQuality", "QualityLimits", "check_leads", "quality_codes"]
 
 _KINDS = {
     "gaps": "short gaps interpolated",
@@ -23,10 +23,15 @@ _KINDS = {
     "exchanged": "opposite to V6",
     "right-leg": "nearly flat beside",
     "inverted": "polarity swapped?",
+    "arm-leg": "P waves as with left arm and left leg exchanged?",
     "contradicting": "+ III differs from II",
 }
 """Code of each finding, and how its note goes on after the leads that it names."""
 
+ARM_LEG_NOTE = f"I II {_KINDS['arm-leg']}"
+"""Of `clear_hug.data.arm_leg`, which needs the beats and is asked after they are found."""
+
+_SPIKES = 5.0
 _LEAD = r"(?:I{1,3}|aV[RLF]|V[1-6])"
 _NOTE = re.compile(rf"^({_LEAD}(?: {_LEAD})*) ({'|'.join(map(re.escape, _KINDS.values()))})(?! for)")
 _NOISE_S, _NOISE_SAMPLES = 0.06, 800
@@ -39,8 +44,9 @@ class QualityLimits:
     """Thresholds of the quality checks.
 
     Attributes:
-        flat_mv: a lead (or one beat of a lead) whose peak-to-peak voltage stays below this, in mV, is flat. Even low
-            voltage QRS complexes are above 0.05 mV, and common recorders resolve 0.001 to 0.005 mV.
+        flat_mv: a lead (or one beat of a lead) whose peak-to-peak voltage stays below this, in mV, is flat, and so is a
+            lead of up to five times as much, if its 1st to 99th percentile stay below (noise, or a single spike). Even
+            low voltage QRS complexes are above 0.05 mV, and common recorders resolve 0.001 to 0.005 mV.
         gap_s: runs of missing samples up to this long, in s, are interpolated; a lead with a longer one is left out.
         clipped_fraction: share of samples, in runs of three or more, at a lead's own extreme value from which the lead
             is called clipped.
@@ -54,6 +60,8 @@ class QualityLimits:
         opposite_correlation: leads run against each other where their correlation is below the negative of this; see
             `clear_hug.data.electrodes`.
         nearly_flat_share: a limb lead is nearly flat below this share of the largest one.
+        arm_leg_score: left arm and left leg may be exchanged where the P waves speak for it more than this; see
+            `clear_hug.data.arm_leg`.
     """
 
     flat_mv: float = 0.02
@@ -65,6 +73,7 @@ class QualityLimits:
     noisy_mv: float = 0.05
     opposite_correlation: float = 0.6
     nearly_flat_share: float = 0.15
+    arm_leg_score: float = 0.4
 
 
 @dataclass(frozen=True)
@@ -106,6 +115,8 @@ def check_leads(
     low, high = rows.min(axis=1), rows.max(axis=1)
     present = ~(absent | gappy)
     flat = present & (high - low < limits.flat_mv)
+    spiky = present & ~flat & (high - low < _SPIKES * limits.flat_mv)  # by noise, or a single spike
+    flat |= spiky & (_percentile_span(rows, spiky) < limits.flat_mv)
     implausible = present & (
         _percentile_span(rows, present & (high - low > limits.implausible_mv)) > limits.implausible_mv
     )

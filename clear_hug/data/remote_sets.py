@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["REMOTE_SETS", "DownloadError", "RemoteSet", "remote_set"]
+__all__ = ["PHYSIONET", "REMOTE_SETS", "DownloadError", "RemoteSet", "remote_set"]
+
+
+PHYSIONET = "https://physionet.org/files/"
 
 
 class DownloadError(ValueError):

@@ -15,6 +15,8 @@ from clear_hug.leads import STANDARD_LEADS, canonical_leads
 
 __all__ = ["PrepareSettings", "restored"]
 
+_LARGEST_RECORD = 1 << 28
+"""Bytes of tokens: a Holter recording of a day in three leads has 100,000 beats, in 180 MB."""
 _Settings = TypeVar("_Settings")
 
 
@@ -34,8 +36,8 @@ class PrepareSettings:
         detector: settings of the beat detector.
 
     Raises:
-        ValueError: an unknown tokenizer or lead, a repeated lead, sizes below 1, a rate below 50 Hz, or sizes that the
-            official tokenizer does not have.
+        ValueError: an unknown tokenizer or lead, a repeated lead, sizes below 1 or beyond 256 MiB of tokens, a rate
+            below 50 Hz, or sizes that the official tokenizer does not have.
     """
 
     tokenizer: str = "beats"
@@ -58,6 +60,12 @@ class PrepareSettings:
             raise ValueError(f"tokens at {self.fs} Hz are too coarse for a heartbeat; ask for {LOWEST_FS:g} Hz or more")
         if self.slots < 1 or self.samples < 2:
             raise ValueError(f"beats={self.beats} and beat_samples={self.beat_samples} must be at least 1 and 2")
+        held = len(self.leads) * self.slots * self.samples * 4  # bytes of float32
+        if held > _LARGEST_RECORD:
+            raise ValueError(
+                f"beats={self.beats} and beat_samples={self.beat_samples} make {held / 1e9:,.1f} GB of tokens per "
+                f"record; at most {_LARGEST_RECORD / 1e9:.1f} GB are possible"
+            )
         tokenizer_named(self.tokenizer).check(self.rate, self.slots, self.samples, self.leads)
 
     @property

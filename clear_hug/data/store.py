@@ -263,7 +263,7 @@ class BeatStore:
             reader = csv.reader(stream)
             header = tuple(next(reader, ()))
             values = [row[column] if column < len(row) else "" for row in reader]
-        if header != RECORD_COLUMNS or len(values) != len(self):
+        if header not in (RECORD_COLUMNS, RECORD_COLUMNS[:-1]) or len(values) != len(self):
             raise StoreError(f"{path} lists {len(values)} of {len(self)} records; prepare the store with --overwrite")
         return values
 

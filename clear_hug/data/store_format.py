@@ -34,7 +34,8 @@ SHARD_BYTES = 1 << 30
 """Tokens or signals in one file, at most (but at least one chunk of records)."""
 MANIFEST = "manifest.json"
 RECORDS = "records.csv"
-RECORD_COLUMNS = ("row", "record", "source", "fs", "duration", "beats", "flag", "notes")
+RECORD_COLUMNS = ("row", "record", "source", "fs", "duration", "beats", "flag", "notes", "quality")
+"""Of the table of records; the last one, the findings among the notes as codes, is missing in older stores."""
 NOTE_SEPARATOR = "; "
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clear_hug.data.chunk_files import CHUNKS, marker, signal_file, write_shard
+from clear_hug.data.quality import quality_codes
 from clear_hug.data.source import Source
 from clear_hug.data.store_format import (
     FORMAT,
@@ -199,10 +200,9 @@ class BeatStoreWriter:
     def _records(self) -> Iterator[dict[str, Any]]:
         for rows in self._chunks():
             for row, entry in zip(rows, read_json(marker(self.partial, rows)), strict=True):
-                notes = (*self.source.notes[row], *entry.pop("notes"))
-                text = NOTE_SEPARATOR.join(" ".join(note.split()) for note in notes)
-                own = {"row": row, "record": self.source.names[row], "source": self.source.paths[row], "notes": text}
-                yield {**entry, **own}
+                notes = [" ".join(note.split()) for note in (*self.source.notes[row], *entry.pop("notes"))]
+                own = {"row": row, "record": self.source.names[row], "source": self.source.paths[row]}
+                yield {**entry, **own, "notes": NOTE_SEPARATOR.join(notes), "quality": quality_codes(notes)}
 
 
 @dataclass(eq=False)

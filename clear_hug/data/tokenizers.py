@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from clear_hug.data.arm_leg import arm_leg_score
 from clear_hug.data.beat_settings import BeatSettings
 from clear_hug.data.beats import DETECTOR, detect_beats
 from clear_hug.data.official import (
@@ -18,7 +19,7 @@ from clear_hug.data.official import (
     official_tokens,
     to_official_rate,
 )
-from clear_hug.data.quality import LeadQuality, QualityLimits, check_leads
+from clear_hug.data.quality import ARM_LEG_NOTE, LeadQuality, QualityLimits, check_leads, quality_codes
 from clear_hug.data.resample import map_indices, resample
 from clear_hug.data.tokens import BeatGrid, cut_tokens
 from clear_hug.leads import STANDARD_LEADS
@@ -119,7 +120,8 @@ class BeatsTokenizer:
             beat_samples=settings.samples,
             flat_mv=settings.quality.flat_mv,
         )
-        return grid, checked.notes + _leave_out_bad(grid, checked, settings)
+        notes = checked.notes + _arm_and_leg(resampled, peaks, checked, settings)
+        return grid, notes + _leave_out_bad(grid, checked, settings)
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,17 @@ def tokenizer_named(name: str) -> Tokenizer:
     if name not in TOKENIZERS:
         raise ValueError(f"unknown tokenizer {name!r}; choose one of {', '.join(TOKENIZERS)}")
     return TOKENIZERS[name]
+
+
+def _arm_and_leg(
+    signal: NDArray[np.floating], peaks: NDArray[np.integer], checked: LeadQuality, settings: CutSettings
+) -> tuple[str, ...]:
+    """A note where left arm and left leg may be exchanged, and nothing else about the limb leads is odd."""
+    known = {code.split(":")[0] for code in quality_codes(checked.notes).split()}
+    if known & {"exchanged", "right-leg", "contradicting"}:
+        return ()
+    score = arm_leg_score(signal, peaks, settings.leads, settings.rate)
+    return (ARM_LEG_NOTE,) if score > settings.quality.arm_leg_score else ()
 
 
 def _leave_out_bad(grid: BeatGrid, checked: LeadQuality, settings: CutSettings) -> tuple[str, ...]:

@@ -80,7 +80,11 @@ def _places(table: LabelTable, names: tuple[str, ...], paths: list[str], shared:
     for record in table.records:
         if record not in place:
             count = shared.get(record, 0)
-            problem = f"is the name of {count} files; write its path" if count > 1 else "has no .hea file in the folder"
+            problem = (
+                f"is the name of {count} files; write its path"
+                if count > 1
+                else "has no .hea file in the folder; remove its row"
+            )
             raise SourceError(f"{table.path}: record {record!r} {problem}")
         rows.append(place[record])
     twice = [paths[index] for index, count in Counter(rows).items() if count > 1]

@@ -27,6 +27,8 @@ class CLEARConfig:
         dropout: probability in attention, MLP and residual branches while training.
         input_norm: ``"none"`` feeds millivolts, so that voltage criteria stay visible; ``"token"`` z-scores every
             beat token on the input as the authors' code does. The reconstruction target is z-scored in both cases.
+        amplitude: give the encoder each beat's mean, standard deviation and peak-to-peak voltage in mV as well
+            (`clear_hug.amplitude`), which keeps the voltages that ``input_norm="token"`` takes away.
         compat: ``"official"`` embeds a beat together with its two neighbours on the token axis (a circular
             convolution of width 3, no bias), which the authors' released weights need; ``"paper"`` embeds it alone.
 
@@ -51,6 +53,7 @@ class CLEARConfig:
     mask_ratio: float = 0.8
     dropout: float = 0.1
     input_norm: InputNorm = "none"
+    amplitude: bool = False
     compat: Compat = "paper"
 
     def __post_init__(self) -> None:
@@ -67,6 +70,8 @@ class CLEARConfig:
             raise ValueError(f"dropout={self.dropout!r} must be at least 0 and below 1; the paper has 0.1")
         _check_choice("input_norm", self.input_norm, get_args(InputNorm))
         _check_choice("compat", self.compat, get_args(Compat))
+        if not isinstance(self.amplitude, bool):
+            raise ValueError(f"amplitude={self.amplitude!r} must be True or False")
 
     @property
     def lead_count(self) -> int:

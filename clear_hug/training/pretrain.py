@@ -28,7 +28,7 @@ from clear_hug.training.batches import (
     mask_generator,
     split_rows,
 )
-from clear_hug.training.checkpoint import CheckpointError, save_checkpoint, versions
+from clear_hug.training.checkpoint import CheckpointError, read_manifest, save_checkpoint, versions
 from clear_hug.training.device import autocast, resolve_device
 from clear_hug.training.interrupt import InterruptedTrainingError, stop_on_sigint
 from clear_hug.training.log import write_log
@@ -155,8 +155,9 @@ def pretrain(
     norms = torch.full((per_epoch,), float("nan"), device=device)
     done = 0
     if resume:
-        saved, extra = load_state(_state_to_resume(out), model, optimizer, device)
-        _check_same_run(saved, manifest, out)
+        state = _state_to_resume(out)
+        _check_same_run(read_manifest(state), manifest, out)  # first: it names settings, where loading names tensors
+        saved, extra = load_state(state, model, optimizer, device)
         done, history = int(saved["steps_done"]), list(saved["history"])
         losses.copy_(extra["losses"])
         norms.copy_(extra["norms"])

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from clear_hug.data.fractions import SAMPLINGS
 from clear_hug.models.classifier import HeadKind, build_head
 from clear_hug.models.config import CLEARConfig
 from clear_hug.models.hug import Combine, Nonlinearity
@@ -31,7 +32,9 @@ class ProbeConfig:
         head: `linear` (mean of the lead tokens → Linear) or `hug`.
         combine: HUG only: `concat` its seven vectors (the paper) or take their `mean` (the authors' code).
         nonlinearity: HUG only: None as published, or `gelu`.
-        fraction: share of the training records whose labels are used; smaller subsets lie within larger ones.
+        fraction: share of the training records whose labels are used.
+        sampling: how that share is drawn: `stratified` (smaller subsets of a seed lie within larger ones) or `official`
+            (as published: uniformly, not nested); see `clear_hug.data.fractions`.
         epochs: passes over those records.
         batch_size: records per step.
         lr: peak rate of AdamW; `warmup_share` of the steps rise to it from `warmup_lr`, half a cosine leads down to
@@ -52,6 +55,7 @@ class ProbeConfig:
     combine: Combine = "concat"
     nonlinearity: Nonlinearity | None = None
     fraction: float = 1.0
+    sampling: str = "stratified"
     epochs: int = 100
     batch_size: int = 256
     lr: float = 5e-3
@@ -66,6 +70,8 @@ class ProbeConfig:
     def __post_init__(self) -> None:
         if not 0 < self.fraction <= 1:
             raise ValueError(f"fraction={self.fraction} must be above 0 and at most 1 (0.1 for 10 % of the labels)")
+        if self.sampling not in SAMPLINGS:
+            raise ValueError(f"unknown sampling={self.sampling!r}; choose one of {', '.join(SAMPLINGS)}")
         for name in ("epochs", "batch_size", "resamples"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from clear_hug.class_names import class_names
-from clear_hug.data.fractions import take_fraction
+from clear_hug.data.fractions import sample_fraction
 from clear_hug.data.store import BeatStore
 from clear_hug.files import file_hash, write_json, write_text
 from clear_hug.models.classifier import ECGClassifier
@@ -88,13 +88,15 @@ def choose_task(store: BeatStore, task: str | None) -> str:
     raise ValueError(f"which task? name one with --task; the store has {known}")
 
 
-def probe_data(store: BeatStore, task: str, features: np.ndarray, fraction: float, seed: int) -> ProbeData:
-    """Features and labels of a task, with the training rows cut down to `fraction` (stratified and nested)."""
+def probe_data(
+    store: BeatStore, task: str, features: np.ndarray, fraction: float, seed: int, sampling: str = "stratified"
+) -> ProbeData:
+    """Features and labels of a task, with the training rows cut down to `fraction` by `sample_fraction`."""
     labels, labelled = np.asarray(store.labels(task)), np.asarray(store.labelled(task))
     rows = {split: split_rows(store, split) for split in (TRAIN, VALIDATION, TEST)}
     train, validation, test = (part[labelled[part]] for part in rows.values())
     if len(train):
-        train = train[take_fraction(labels[train], fraction, seed)]
+        train = train[sample_fraction(labels[train], fraction, seed, sampling)]
     return ProbeData(features, labels, tuple(store.classes(task)), train, validation, test)
 
 
@@ -141,7 +143,7 @@ def run_probe(
         on_progress=on_features,
     )
     source.encoder.cpu()
-    data = probe_data(store, task, features, config.fraction, config.seed)
+    data = probe_data(store, task, features, config.fraction, config.seed, config.sampling)
     result = probe(data, source.encoder.config, config, on_epoch=on_epoch)
     model = ECGClassifier(source.encoder, result.head, data.classes)
     parameters = parameter_counts(model)

@@ -40,7 +40,7 @@ def write_philips(
     path.write_bytes(
         (
             f'<?xml version="1.0" encoding="{encoding}"?>\n<restingecgdata xmlns="http://www3.medical.philips.com">'
-            f"<documentinfo><documentversion>{version}</documentversion></documentinfo>"
+            f"<documentinfo><documenttype>SierraECG</documenttype><documentversion>{version}</documentversion></documentinfo>"
             "<patient><generalpatientdata><age><years>61</years></age><sex>Female</sex></generalpatientdata></patient>"
             f"<dataacquisition><signalcharacteristics><samplingrate>{fs:g}</samplingrate><{resolution}>{STEP_UV:g}"
             f"</{resolution}><numberchannelsallocated>{len(leads)}</numberchannelsallocated></signalcharacteristics>"

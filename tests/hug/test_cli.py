@@ -76,6 +76,14 @@ def test_the_path(micro_demo, tmp_path):
         "probe", *common, "--checkpoint", "random", "--size", "tiny", "--head", "linear", "--out", tmp_path / "base"
     )
     assert "(untrained)" in text
+    chosen = {}
+    for sampling, size in (("official", "12 training records"), ("stratified", "13 training records")):
+        out = tmp_path / sampling
+        words = ["--checkpoint", checkpoint, "--fraction", 0.3, "--sampling", sampling, "--out", out]
+        assert size in call("probe", *common, *words)
+        assert read_json(out / "result.json")["probe"]["sampling"] == sampling
+        chosen[sampling] = read_json(out / "result.json")
+    assert chosen["official"]["test"] != chosen["stratified"]["test"]
     record = micro_demo.out / "records" / "sim00003"
     text = call("predict", record, "--checkpoint", probe / "classifier.safetensors", "--out", tmp_path / "said")
     assert "sinus rhythm (SR)" in text
@@ -124,6 +132,9 @@ def test_errors_are_one_line(micro_demo, tmp_path):
     ]
     assert "has no task 'super'" in refused(*base, "--task", "super")
     assert "fraction=0.0" in refused(*base, "--fraction", 0)
+    assert "unknown sampling='lucky'; choose one of stratified, official" in refused(*base, "--sampling", "lucky")
+    text = refused("probe", "--store", store, "--checkpoint", "x.safetensors", "--out", tmp_path / "o", "--amplitude")
+    assert "--input-norm and --amplitude are for --checkpoint random" in text
     assert "'tree'" in refused(*base, "--head", "tree")
     assert "cannot be read" in refused("predict", tmp_path / "none", "--checkpoint", classifier)
     assert "classifier is needed" in refused(

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from clear_hug.cli import app
-from clear_hug.data import download as module
+from clear_hug.data import transfer
 from clear_hug.data.download import download, list_files
 from clear_hug.data.remote_sets import REMOTE_SETS, DownloadError, RemoteSet, remote_set
 
@@ -38,6 +38,8 @@ class Server(ThreadingHTTPServer):
         self.log: list[tuple[str, int]] = []
         self.ranges = True
         self.stalls: threading.Event | None = None
+        self.busy = 0  # so many answers of 503 for .dat files
+        self.cut_short: list[int] = []  # bytes after which the next .dat files break off
         self.list_checksums(CONTENT)
 
     @property
@@ -64,6 +66,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.stalls is not None and self.path.endswith(".dat"):
             self.server.stalls.wait(10)
             return
+        if self.path.endswith(".dat") and self.server.busy > 0:
+            self.server.busy -= 1
+            status = 503
         if status != 200:
             self._send(status, b"", {})
         elif asked and self.server.ranges and int(begin) >= len(data):
@@ -80,7 +85,11 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {**headers, "Content-Length": str(len(data))}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(data)
+        if self.path.endswith(".dat") and self.server.cut_short:
+            self.wfile.write(data[: self.server.cut_short.pop(0)])
+            self.close_connection = True
+        else:
+            self.wfile.write(data)
 
     def log_message(self, *_: object) -> None:
         """Quiet."""
@@ -88,7 +97,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(module, "_BLOCK", BLOCK)
+    monkeypatch.setattr(transfer, "_BLOCK", BLOCK)
+    monkeypatch.setattr(transfer, "_PAUSE_S", 0.0)
     monkeypatch.setitem(REMOTE_SETS, "made", SET)
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -148,6 +158,47 @@ def test_killed_between_blocks_it_resumes(server: Server, tmp_path: Path, monkey
     assert len(there) >= 2
     download(SET, tmp_path / "out", server=server.url)
     assert _files(tmp_path / "out") == CONTENT
+
+
+def test_a_line_that_breaks_is_tried_again_from_where_it_broke(server: Server, tmp_path: Path) -> None:
+    server.cut_short = [3000, 1500]
+    result = download(SET, tmp_path / "out", server=server.url, only=["a/1.dat"])
+    assert server.asked("1.dat") == [0, 3000, 4000]  # whole blocks are kept
+    assert result.received == len(CONTENT["a/1.dat"])
+    assert _files(tmp_path / "out") == {"a/1.dat": CONTENT["a/1.dat"]}
+
+
+@pytest.mark.parametrize(("busy", "arrives"), [(transfer.TRIES - 1, True), (transfer.TRIES, False)])
+def test_a_busy_server_is_asked_again_but_not_for_ever(
+    server: Server, tmp_path: Path, busy: int, arrives: bool
+) -> None:
+    server.busy = busy
+    if arrives:
+        download(SET, tmp_path / "out", server=server.url, only=["a/1.dat"])
+        assert _files(tmp_path / "out") == {"a/1.dat": CONTENT["a/1.dat"]}
+    else:
+        with pytest.raises(DownloadError, match=r"a/1\.dat could not be fetched \(status 503\); run the same command"):
+            download(SET, tmp_path / "out", server=server.url, only=["a/1.dat"])
+    assert len(server.asked("1.dat")) == transfer.TRIES
+
+
+def test_refusals_are_not_repeated(server: Server, tmp_path: Path) -> None:
+    server.answers["/made/1.0.0/a/1.dat"] = 403
+    with pytest.raises(DownloadError, match="not open to everybody"):
+        download(SET, tmp_path / "out", server=server.url, only=["a/1.dat"])
+    assert server.asked("1.dat") == [0]
+
+
+def test_a_folder_that_cannot_be_written_is_named(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file where the folder should be")
+    with pytest.raises(DownloadError, match=r"out.* cannot be written \(.*\); make room there or choose another"):
+        download(SET, tmp_path / "out", server=server.url)
+
+
+@pytest.mark.parametrize("address", ["nowhere", "ftp://127.0.0.1/"])
+def test_addresses_that_are_none(tmp_path: Path, address: str) -> None:
+    with pytest.raises(DownloadError, match="could not be fetched"):
+        download(SET, tmp_path / "out", server=address)
 
 
 def test_a_server_without_ranges_serves_too(server: Server, tmp_path: Path) -> None:
@@ -213,7 +264,7 @@ def test_no_server_at_all(tmp_path: Path, server: Server) -> None:
 def test_a_server_that_falls_silent_is_given_up(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(transfer, "_TIMEOUT_S", 0.3)
     server.stalls = threading.Event()
     try:
         with pytest.raises(DownloadError, match=r"could not be fetched \(.*timed out"):

@@ -1,10 +1,8 @@
-"""The examples run."""
+"""Examples that need nothing run as they are written."""
 
 from __future__ import annotations
 
-import re
-import runpy
-import sys
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -12,20 +10,18 @@ import pytest
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
-def run(name, *words, monkeypatch, capsys):
-    if not (EXAMPLES / name).is_file():
-        pytest.skip("the examples are not beside the tests")
-    monkeypatch.setattr(sys, "argv", [name, *map(str, words)])
-    runpy.run_path(str(EXAMPLES / name), run_name="__main__")
-    return capsys.readouterr().out
-
-
-def test_the_drop_in_computes_the_same(monkeypatch, capsys):
-    text = run("drop_in.py", monkeypatch=monkeypatch, capsys=capsys)
-    assert float(re.search(r"logits: ([\d.e+-]+)", text)[1]) < 1e-5
-
-
-def test_features_for_scikit_learn(micro_demo, monkeypatch, capsys):
-    words = ["--store", micro_demo.out / "beats", "--checkpoint", micro_demo.out / "pretraining" / "clear.safetensors"]
-    text = run("probe_features.py", *words, monkeypatch=monkeypatch, capsys=capsys)
-    assert re.search(r"test macro AUROC 0\.\d{3} \[0\.\d{3}, \d\.\d{3}\] over 9 records", text)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_own_recordings_from_files_to_batches(tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: int) -> None:
+    spec = importlib.util.spec_from_file_location("own_dataset", EXAMPLES / "own_dataset.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.main(["--folder", str(tmp_path / "mine"), "--records", "13", "--workers", str(workers)])
+    text = capsys.readouterr().out
+    assert "13 recordings, 13 usable, classes ['SR', 'AF', 'LBBB']" in text
+    assert text.count("9 recordings in 2 batches, first of them (8, 3, 30, 150)") == 2
+    assert "test: 4 recordings over 2 ranks, each once" in text
+    first, second = (line for line in text.splitlines() if line.startswith("epoch"))
+    assert first.partition(":")[2] != second.partition(":")[2]
+    assert len(list((tmp_path / "mine").glob("*.csv"))) == 8

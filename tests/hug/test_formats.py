@@ -313,3 +313,31 @@ def test_names_come_from_the_file_not_from_its_contents(tmp_path: Path) -> None:
         said = " ".join((found.name, *found.comments, *found.notes))
         assert "Nobody" not in said
         assert found.name == "r"
+
+
+@pytest.mark.parametrize(
+    ("separator", "point"), [(",", "."), (";", "."), (";", ","), ("\t", "."), ("\t", ","), (" ", ".")]
+)
+def test_numbers_as_spreadsheets_write_them(tmp_path: Path, separator: str, point: str) -> None:
+    leads = ("I", "II", "V1")
+    rows = [separator.join(f"{value:.3f}".replace(".", point) for value in row) for row in pick(SIGNAL, leads)]
+    (tmp_path / "r.csv").write_text("\n".join(("# fs: 250", separator.join(leads), *rows)), encoding="utf-8")
+    found = read_ecg(tmp_path / "r.csv")
+    assert found.leads == leads
+    np.testing.assert_allclose(found.signal, pick(SIGNAL, leads), atol=5.1e-4)
+
+
+def test_lines_of_different_lengths_are_named(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("# fs: 250\nI,II\n1,2\n3\n", encoding="utf-8")
+    with pytest.raises(RecordError, match=r"row 3 of r\.csv has 1 fields instead of 2"):
+        read_ecg(tmp_path / "r.csv")
+
+
+def test_a_dicom_channel_without_a_unit_of_voltage_is_refused(tmp_path: Path) -> None:
+    pydicom = pytest.importorskip("pydicom", reason="reading DICOM needs pydicom")
+    path = write("DICOM", tmp_path)
+    dataset = pydicom.dcmread(path)
+    del dataset.WaveformSequence[0].ChannelDefinitionSequence[0].ChannelSensitivityUnitsSequence
+    dataset.save_as(path)
+    with pytest.raises(RecordError, match=r"lead I of r\.dcm has no sensitivity with a unit"):
+        read_ecg(path)

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import synthetic_ecg as made
+from damage import damage, edits
 from ecg_files import EIGHT, pick, twelve, write_aecg, write_csv, write_dicom, write_edf, write_muse, write_npz
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from philips_files import write_philips
 from scp_files import write_scp
 
@@ -24,23 +24,6 @@ BEATS = tuple(round(t * 250) for t in made.r_times(2.0, 72.0))
 FACTS = SignalFacts(fs=250, leads=EIGHT, units="mV")
 PEAK_BYTES = 48 << 20
 """The files have at most 50 kB, and a promise of more must not be allocated. Packages imported on the way take MB."""
-
-ODD_BYTES = (b"\x00", b"\xff" * 4, b"\xff\xff\xff\x7f", b"\x00" * 8, b"\x00\x80", b"\x01\x00\x00\x00")
-ODD_TEXTS = (
-    b"nan",
-    b"-1",
-    b"0",
-    b"1e308",
-    b"99999999999",
-    b"inf",
-    b"",
-    b"../../x",
-    b"/etc/passwd",
-    b"'",
-    b"\xe9",
-    b"<",
-    b"&x;",
-)
 
 
 def _npy(path: Path) -> Path:
@@ -79,38 +62,6 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         assert read_ecg(path, FACTS).leads == EIGHT  # imports what is imported late, before memory is watched
         found[name] = path
     return found
-
-
-edits = st.lists(
-    st.tuples(
-        st.floats(0, 1),
-        st.one_of(
-            st.sampled_from(ODD_BYTES + ODD_TEXTS).map(lambda piece: ("over", piece)),
-            st.sampled_from(ODD_TEXTS).map(lambda piece: ("field", piece)),
-            st.integers(0, 255).map(lambda byte: ("over", bytes((byte,)))),
-            st.integers(1, 300).map(lambda count: ("cut", b"x" * count)),
-            st.just(("end", b"")),
-        ),
-    ),
-    min_size=1,
-    max_size=4,
-)
-"""Where (0: beginning, 1: end; squared, so that headers get more), and what."""
-
-
-def damage(content: bytes, changes: list[tuple[float, tuple[str, bytes]]]) -> bytes:
-    for place, (how, piece) in changes:
-        at = int(place * place * max(len(content) - 1, 0))
-        if how == "over":
-            content = content[:at] + piece + content[at + len(piece) :]
-        elif how == "field":  # the number or word that begins here or later
-            ends = [end for mark in b' ,"<>\n()/' if (end := content.find(mark, at + 1)) > 0]
-            content = content[:at] + piece + content[min(ends, default=at) :]
-        elif how == "cut":
-            content = content[:at] + content[at + len(piece) :]
-        elif at > len(content) // 3:
-            content = content[:at]
-    return content
 
 
 def damaged(original: Path, folder: Path, changes: list[tuple[float, tuple[str, bytes]]]) -> Path:

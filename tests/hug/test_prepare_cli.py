@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,6 +65,7 @@ def test_the_official_tokenizer_brings_its_own_sizes(folder: Path, tmp_path: Pat
         (("--workers", "0"), "--workers 0"),
         (("--labels", "nowhere.csv"), "nowhere.csv cannot be read"),
         (("--fs", "20"), "20.0 Hz"),
+        (("--beats", "100000000"), "720.0 GB of tokens per record; at most 0.3 GB"),
     ],
 )
 def test_mistakes_are_value_errors_that_say_what_to_do(
@@ -70,6 +74,35 @@ def test_mistakes_are_value_errors_that_say_what_to_do(
     with pytest.raises(ValueError, match=message):
         _run("wfdb", "--root", folder, "--out", tmp_path / "out", *arguments)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
+def test_a_disk_that_takes_no_more_is_one_sentence_and_the_run_goes_on(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sys.modules["clear_hug.data.prepare"], "write_chunk", full)
+        with pytest.raises(ValueError, match=rf"out\.partial cannot be written \({os.strerror(code)}\); make room"):
+            _run("wfdb", "--root", folder, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    _run("wfdb", "--root", folder, "--out", tmp_path / "out")
+    assert len(BeatStore.open(tmp_path / "out")) == 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of file sizes are set by the resource module")
+def test_a_store_larger_than_may_be_written(folder: Path, tmp_path: Path) -> None:
+    import resource
+
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, usual[1]))
+    try:
+        with pytest.raises(ValueError, match=r"out\.partial cannot be written \(File too large\); make room"):
+            _run("wfdb", "--root", folder, "--out", tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
 
 
 @pytest.mark.parametrize("command", ["ptbxl", "wfdb"])

@@ -9,6 +9,7 @@ import pytest
 import synthetic_ecg as made
 
 from clear_hug.data import SourceError, prepare, wfdb_source
+from clear_hug.data.label_table import read_label_table
 
 SIGNAL = made.record(fs=250.0, seconds=4.0).signal
 
@@ -115,6 +116,32 @@ def test_without_a_split_column_the_seed_decides(folder: Path) -> None:
 def test_tables_with_mistakes(folder: Path, text: str, message: str) -> None:
     with pytest.raises(SourceError, match=message):
         wfdb_source(folder, _table(folder, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("record,split,AF\na,train,1\nb,val,0\n", "utf-8-sig"),
+        ("record;split;AF\r\na;train;1\r\nb;val;0\r\n", "utf-8"),
+        ("record;split;AF\na;train;1,0\nb;val;0,0\n", "utf-8"),
+        ("record\tsplit\tAF\na\ttrain\t1\nb\tval\t0\n", "utf-16"),
+        ('"Record","Split","AF"\n"a","train","1"\n"b","val","0"\n', "utf-8"),
+        ('Record;SPLIT;"AF"\na;train;1.0\nb;val;0.0\n', "utf-8"),
+    ],
+)
+def test_tables_as_spreadsheets_write_them(folder: Path, tmp_path: Path, text: str, encoding: str) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_bytes(text.encode(encoding))
+    table = read_label_table(path)
+    assert (table.records, table.classes, table.labels.tolist()) == (("a", "b"), ("AF",), [[1], [0]])
+    assert table.split is not None
+    assert table.split.tolist() == [0, 1]
+
+
+def test_tables_in_other_encodings_say_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_bytes("record,ü\na,1\n".encode("latin-1"))
+    with pytest.raises(SourceError, match=r"labels\.csv is no text in UTF-8 .*; save it as CSV in UTF-8"):
+        read_label_table(tmp_path / "labels.csv")
 
 
 def test_folders_with_nothing_to_read(tmp_path: Path, folder: Path) -> None:

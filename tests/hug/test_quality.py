@@ -42,6 +42,15 @@ def test_flat_missing_and_implausible_leads_are_left_out() -> None:
     assert not checked.signal[:, [3, 7, 9]].any()
 
 
+def test_noise_or_one_spike_does_not_make_a_flat_lead_lively() -> None:
+    signal = GOOD.copy()
+    signal[:, 7] = 0.003 * np.random.default_rng(0).standard_normal(len(signal))
+    signal[:, 8] = 0.2
+    signal[500, 8] = 0.27
+    assert np.ptp(signal[:, 7]) > 0.02
+    assert _check(signal) == ("V2 V3 flat",)
+
+
 def test_a_spike_does_not_make_a_lead_implausible() -> None:
     signal = GOOD.copy()
     signal[100, 2] = 90.0

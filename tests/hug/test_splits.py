@@ -19,13 +19,23 @@ def test_published_splits_have_their_published_sizes(data_set: str, counts: tupl
         split[0] = 0
 
 
-def test_the_split_of_cpsc2018_is_the_rule_over_some_order() -> None:
-    """Which order is the published table's secret, but the shares are those of scikit-learn's two drawings."""
+def test_the_split_of_cpsc2018_is_the_rule_over_an_order_of_its_own() -> None:
+    """A machine's listing, which no sorting makes again: it shares the sizes with the table, not the records."""
     from sklearn.model_selection import train_test_split
 
     rest, test = train_test_split(np.arange(6877), test_size=0.2, random_state=42)
     train, validation = train_test_split(rest, test_size=0.1, random_state=42)
     assert [len(train), len(validation), len(test)] == np.bincount(published_split("cpsc2018")).tolist()
+    assert 0.15 < (published_split("cpsc2018")[test] == 2).mean() < 0.25
+
+
+def test_no_number_of_records_gives_the_sizes_of_csn() -> None:
+    """So that the published split is no drawing from the records that are left, and has to be a table."""
+    sizes = np.bincount(published_split("csn")[published_split("csn") >= 0]).tolist()
+    for total in range(20_000, 46_000):
+        test = -(-total // 5)
+        validation = -(-(total - test) // 10)
+        assert [total - test - validation, validation, test] != sizes
 
 
 def test_records_are_known_by_name() -> None:

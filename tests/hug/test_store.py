@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import time
 from collections.abc import Callable
@@ -156,3 +157,24 @@ def test_pickles_are_never_loaded(copy: Path) -> None:
     (copy / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(StoreError, match="cannot be read"):
         _ = BeatStore.open(copy).split
+
+
+def test_findings_are_a_column_which_older_stores_do_without(tmp_path: Path) -> None:
+    signal = made.record(fs=250.0).signal
+    signal[:, 6] = 0.0
+    made.write_record(tmp_path / "in", "a", signal, fs=250.0)
+    made.write_record(tmp_path / "in", "b", made.record(fs=250.0).signal, fs=250.0)
+    store = prepare(wfdb_source(tmp_path / "in"), tmp_path / "out").store
+    table = tmp_path / "out" / "records.csv"
+    with table.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["quality"] for row in rows] == store.quality == ["flat:V1", ""]
+    with table.open("w", newline="", encoding="utf-8") as stream:
+        older = csv.DictWriter(stream, list(rows[0])[:-1], extrasaction="ignore", lineterminator="\n")
+        older.writeheader()
+        older.writerows(rows)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    manifest["files"]["records.csv"]["bytes"] = table.stat().st_size
+    (tmp_path / "out" / "manifest.json").write_text(json.dumps(manifest))
+    assert BeatStore.open(tmp_path / "out").quality == ["flat:V1", ""]
+    assert BeatStore.open(tmp_path / "out").names == ["a", "b"]

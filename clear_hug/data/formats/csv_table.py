@@ -104,16 +104,16 @@ def _said_in_comments(lines: list[str], path: Path) -> SignalFacts:
 def _split(lines: list[str], path: Path) -> list[list[str]]:
     if not lines:
         raise RecordError(f"record {path.stem}: {path.name} holds no line of numbers")
-    last = lines[-1]
-    delimiter = max(_DELIMITERS, key=last.count)
-    if last.count(delimiter) == 0:
+    ends = f"{lines[0]}\n{lines[-1]}"
+    delimiter = next((mark for mark in _DELIMITERS if mark in ends), None)
+    if delimiter is None:
         rows = [line.split() for line in lines]
     else:
         try:
             rows = list(csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter))
         except csv.Error as error:
             raise RecordError(f"record {path.stem}: {path.name} is no table ({error})") from error
-    if delimiter == ";" and "," in last:  # decimal commas
+    if delimiter in (";", "\t") and "," in lines[-1]:  # decimal commas
         rows = [[field.replace(",", ".") for field in row] for row in rows]
     if len(rows[-1]) > _MAX_COLUMNS:
         raise RecordError(f"record {path.stem}: {path.name} has {len(rows[-1])} columns, which no ECG has")

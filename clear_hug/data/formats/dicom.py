@@ -100,10 +100,10 @@ def _channel(stored: NDArray[np.integer], definition: Any, padding: int | None, 
     name = _lead_name(definition)
     if not is_lead(name):
         return Channel(name, np.zeros(0))
-    if "ChannelSensitivity" not in definition:
+    if "ChannelSensitivity" not in definition or not definition.get("ChannelSensitivityUnitsSequence"):
         raise RecordError(
-            f"record {path.stem}: lead {name} of {path.name} has no sensitivity, so its voltage is unknown; export the "
-            "file again with its calibration"
+            f"record {path.stem}: lead {name} of {path.name} has no sensitivity with a unit, so its voltage is "
+            "unknown; export the file again with its calibration"
         )
     unit = str(definition.ChannelSensitivityUnitsSequence[0].CodeValue)
     correction = float(definition.get("ChannelSensitivityCorrectionFactor", 1.0) or 1.0)
