@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.ndimage
 from numpy.typing import NDArray
+
+from clear_hug.data.order_statistics import running_median
 
 if TYPE_CHECKING:
     from clear_hug.data.qrs_peaks import Candidates
@@ -61,7 +62,7 @@ def rhythm(place: NDArray[np.int64], sure: NDArray[np.bool_]) -> NDArray[np.floa
         return neutral
     beats = place[index]
     intervals = np.diff(beats).astype(np.float64)
-    usual = scipy.ndimage.median_filter(intervals, size=min(_RHYTHM_INTERVALS, len(intervals)), mode="nearest")
+    usual = running_median(intervals[None], min(_RHYTHM_INTERVALS, len(intervals)))[0]
     position = np.searchsorted(index, np.arange(len(place)))  # sure beats before each candidate
     before, after = position - 1, position + sure
     interval = usual[np.clip(before, 0, len(usual) - 1)]

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
 
+from clear_hug.data.order_statistics import row_quantiles
 from clear_hug.dower import DOWER, INDEPENDENT_LEADS
 
 __all__ = ["ElectrodeFindings", "check_electrodes"]
@@ -36,7 +37,7 @@ class ElectrodeFindings:
 
 
 def check_electrodes(
-    rows: NDArray[np.float64], leads: tuple[str, ...], fs: float, opposite: float, nearly_flat: float
+    rows: NDArray[np.floating], leads: tuple[str, ...], fs: float, opposite: float, nearly_flat: float
 ) -> ElectrodeFindings:
     """Compare the QRS complexes of the leads.
 
@@ -65,11 +66,11 @@ def check_electrodes(
     return ElectrodeFindings(tuple(exchanged), flat, (*_inverted_limb(qrs, place, opposite), *precordial))
 
 
-def _qrs_band(rows: NDArray[np.float64], fs: float) -> NDArray[np.float64]:
+def _qrs_band(rows: NDArray[np.floating], fs: float) -> NDArray[np.floating]:
     """About 100 Hz by means of neighbours, less the mean over 0.2 s: QRS complexes stay, P, T and baseline shrink."""
     every = max(1, round(fs / _COARSE_HZ))
     length = rows.shape[1] // every
-    coarse = rows[:, : length * every].reshape(len(rows), length, every) @ np.full(every, 1.0 / every)
+    coarse = rows[:, : length * every].reshape(len(rows), length, every) @ np.full(every, 1.0 / every, dtype=rows.dtype)
     if length == 0:
         return coarse
     width = max(3, int(_BASELINE_S * fs / every) | 1)
@@ -77,16 +78,16 @@ def _qrs_band(rows: NDArray[np.float64], fs: float) -> NDArray[np.float64]:
     return np.asarray(qrs - qrs.mean(axis=1, keepdims=True))
 
 
-def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+def _correlation(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
     size = float(np.sqrt((one @ one) * (other @ other)))
     return float(one @ other) / size if size > 0 else 0.0
 
 
-def _against(qrs: NDArray[np.float64], place: dict[str, int], one: str, other: str) -> float:
+def _against(qrs: NDArray[np.floating], place: dict[str, int], one: str, other: str) -> float:
     return _correlation(qrs[place[one]], qrs[place[other]])
 
 
-def _inverted_precordial(qrs: NDArray[np.float64], place: dict[str, int], opposite: float) -> list[str]:
+def _inverted_precordial(qrs: NDArray[np.floating], place: dict[str, int], opposite: float) -> list[str]:
     if any(lead not in place for lead in INDEPENDENT_LEADS):
         return []
     eight = qrs[[place[lead] for lead in INDEPENDENT_LEADS]]
@@ -98,7 +99,7 @@ def _inverted_precordial(qrs: NDArray[np.float64], place: dict[str, int], opposi
 
 
 @lru_cache(maxsize=1)
-def _from_the_others() -> NDArray[np.float64]:
+def _from_the_others() -> NDArray[np.floating]:
     """[6, 8]: weights of the eight independent leads in what each of V1 … V6 should be; 0 for itself."""
     weights = np.zeros((len(DOWER) - 2, len(DOWER)))
     for row in range(2, len(DOWER)):
@@ -107,7 +108,7 @@ def _from_the_others() -> NDArray[np.float64]:
     return weights
 
 
-def _inverted_limb(qrs: NDArray[np.float64], place: dict[str, int], opposite: float) -> list[str]:
+def _inverted_limb(qrs: NDArray[np.floating], place: dict[str, int], opposite: float) -> list[str]:
     if not {"I", "II"} <= place.keys():
         return []
     one, two = qrs[place["I"]], qrs[place["II"]]
@@ -115,10 +116,10 @@ def _inverted_limb(qrs: NDArray[np.float64], place: dict[str, int], opposite: fl
     return [lead for lead, row in expected.items() if lead in place and _correlation(qrs[place[lead]], row) < -opposite]
 
 
-def _nearly_flat(qrs: NDArray[np.float64], place: dict[str, int], share: float) -> tuple[str, ...]:
+def _nearly_flat(qrs: NDArray[np.floating], place: dict[str, int], share: float) -> tuple[str, ...]:
     if any(lead not in place for lead in _LIMB) or qrs.shape[1] == 0:
         return ()
-    low, high = np.percentile(qrs[[place[lead] for lead in _LIMB]], (0.5, 99.5), axis=1)
+    low, high = row_quantiles(qrs[[place[lead] for lead in _LIMB]], (0.005, 0.995))
     spans = high - low
     smallest = int(np.argmin(spans))
     return (_LIMB[smallest],) if spans[smallest] < share * spans.max() else ()

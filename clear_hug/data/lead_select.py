@@ -13,7 +13,7 @@ __all__ = ["select_leads"]
 _FROM_I_AND_II = {"III": (-1.0, 1.0), "aVR": (-0.5, -0.5), "aVL": (1.0, -0.5), "aVF": (-0.5, 1.0)}
 
 
-def select_leads(record: Record, leads: tuple[str, ...]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+def select_leads(record: Record, leads: tuple[str, ...]) -> tuple[NDArray[np.floating], tuple[str, ...]]:
     """The wanted leads as columns, in the wanted order.
 
     Args:
@@ -21,9 +21,11 @@ def select_leads(record: Record, leads: tuple[str, ...]) -> tuple[NDArray[np.flo
         leads: standard lead names.
 
     Returns:
-        float64 [n, leads] in mV, with NaN columns for leads that are neither there nor derivable from I and II, and
-        the notes that say which were derived or are missing.
+        float [n, leads] in mV, with NaN columns for leads that are neither there nor derivable from I and II (the
+        recording's own array where it has just these leads), and the notes that say which were derived or are missing.
     """
+    if record.leads == leads:
+        return record.signal, ()
     signal = np.full((len(leads), len(record.signal)), np.nan).T  # lead by lead in memory
     place = {lead: index for index, lead in enumerate(record.leads)}
     derived: list[str] = []

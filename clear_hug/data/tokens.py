@@ -70,17 +70,27 @@ def cut_tokens(
     stop = np.concatenate((middle, [length]))[: len(kept)]  # [k] one past its last
     index = kept[:, None] + np.arange(-before, beat_samples - before)  # [k, S]
     inside = (index >= start[:, None]) & (index < stop[:, None])
-    rows = np.ascontiguousarray(signal.T)  # [L, n]
-    samples = rows[:, np.where(inside, index, kept[:, None])]  # [L, k, S], the R peak itself outside the beat
-    lively = samples.max(axis=2) - samples.min(axis=2) >= flat_mv  # [L, k]
+    rows = np.zeros((signal.shape[1], length + 1), dtype=np.float32)  # [L, n + 1], zero outside
+    rows[:, :length] = signal.T
     tokens = np.zeros((len(rows), beats, beat_samples), dtype=np.float32)
-    tokens[:, : len(kept)] = np.where(inside & lively[..., None], samples, 0.0)
+    tokens[:, : len(kept)] = rows.take(np.where(inside, index, length), axis=1)  # [L, k, S]
+    lively = _spans(rows, np.maximum(start, index[:, 0]), np.minimum(stop, index[:, -1] + 1)) >= flat_mv  # [L, k]
+    if not lively.all():
+        tokens[:, : len(kept)][~lively] = 0.0
     valid = np.zeros((len(rows), beats), dtype=bool)
     valid[:, : len(kept)] = lively
     padded = np.full(beats, -1, dtype=np.int32)
     padded[: len(kept)] = kept
     end = stop[-1] if len(kept) else 0
     return BeatGrid(tokens, valid, seconds_of(padded, fs), padded, len(r_index), signal[:end])
+
+
+def _spans(rows: NDArray[np.float32], start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Peak-to-peak [L, k] of the samples from `start` up to `stop`, which do not overlap and end inside the rows."""
+    if not len(start):
+        return np.zeros((len(rows), 0), dtype=np.float32)
+    edges = np.column_stack((start, stop)).reshape(-1)  # between them lie beats and gaps in turn
+    return np.asarray(np.maximum.reduceat(rows, edges, axis=1) - np.minimum.reduceat(rows, edges, axis=1))[:, ::2]
 
 
 def seconds_of(r_index: NDArray[np.integer], fs: float) -> NDArray[np.int32]:
