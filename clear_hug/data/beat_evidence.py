@@ -38,7 +38,7 @@ class EvidenceWeights:
     both: tuple[float, ...] = (1.84, 1.88, 3.29, 2.5, 0.53, 2.33, 0.3, -4.08)
 
 
-def looks(candidates: Candidates, similar: NDArray[np.float64]) -> NDArray[np.float64]:
+def looks(candidates: Candidates, similar: NDArray[np.floating]) -> NDArray[np.floating]:
     """Features [candidates, len(FEATURES)] of each candidate by itself."""
     height = np.minimum(np.log(candidates.height), _LARGEST_LOG_HEIGHT)
     return np.column_stack((height, np.log(candidates.clearness), similar))
@@ -74,7 +74,7 @@ def rhythm(place: NDArray[np.int64], sure: NDArray[np.bool_]) -> NDArray[np.floa
     return np.log(np.column_stack((gap, np.clip(np.minimum(since, until), 0.2, 1.0), np.clip(since, 0.2, 1.0))))
 
 
-def choose_beats(candidates: Candidates, similar: NDArray[np.float64], weights: EvidenceWeights) -> NDArray[np.bool_]:
+def choose_beats(candidates: Candidates, similar: NDArray[np.floating], weights: EvidenceWeights) -> NDArray[np.bool_]:
     """True [candidates] for heartbeats.
 
     First every candidate is judged by its looks; those that pass are the sure beats, which say where others are to be
@@ -82,7 +82,7 @@ def choose_beats(candidates: Candidates, similar: NDArray[np.float64], weights: 
 
     Args:
         candidates: peaks of the energy.
-        similar: float64 [candidates, ranks], of `similarities` for `RANKS`.
+        similar: float [candidates, ranks], of `similarities` for `RANKS`.
         weights: of the two regressions.
     """
     alone = looks(candidates, similar)

@@ -82,7 +82,7 @@ def _write_rows(path: Path, first: int, values: Sequence[NDArray[np.generic]]) -
     with path.open("r+b", buffering=0) as stream:
         stream.seek(array.offset + first * array[:1].nbytes)
         for row in values:
-            left = memoryview(np.ascontiguousarray(row, dtype=array.dtype)).cast("B")
+            left = np.ascontiguousarray(row, dtype=array.dtype).data.cast("B")
             while left:  # a write may stop short, of a signal or at the end of the disk
                 left = left[stream.write(left) :]
         os.fsync(stream.fileno())

@@ -30,14 +30,20 @@ def row_quantiles(rows: NDArray[np.floating], shares: tuple[float, ...]) -> list
     return found
 
 
-def running_median(rows: NDArray[np.floating], size: int) -> NDArray[np.floating]:
+def running_median(rows: NDArray[np.floating], size: int, every: int = 1) -> NDArray[np.floating]:
     """Median [leads, n] of the `size` samples around each; beyond the ends the outermost sample goes on.
 
-    Of an even number of samples, one more before than after, the upper median.
+    Args:
+        rows: [leads, n].
+        size: of an even number of samples, one more before than after, the upper median is taken.
+        every: so many neighbours share the median around the middle one of them.
     """
     leads, count = rows.shape
-    index = np.arange(-(size // 2), count + (size - 1) // 2)
+    places = -(-count // every)
+    first = every // 2 - size // 2
+    index = np.arange(first, first + (places - 1) * every + size)
     padded = rows[:, np.minimum(np.maximum(index, 0), count - 1)]
     far, near = padded.strides
-    windows = np.ndarray((leads, count, size), rows.dtype, buffer=padded, strides=(far, near, near))  # overlapping
-    return np.asarray(np.sort(windows, axis=2)[:, :, size // 2])
+    windows = np.ndarray((leads, places, size), rows.dtype, buffer=padded, strides=(far, every * near, near))
+    median = np.sort(windows, axis=2)[:, :, size // 2]
+    return median if every == 1 else np.repeat(median, every, axis=1)[:, :count]

@@ -15,6 +15,7 @@ from clear_hug.data.block_filter import BlockFilter, block_filter
 from clear_hug.data.order_statistics import running_median
 
 __all__ = [
+    "HEIGHT_CELLS",
     "QRSEnergy",
     "cell_extremes",
     "odd_cells",
@@ -26,6 +27,8 @@ __all__ = [
 _TINY = 1e-6  # mV per s: no lead with a heartbeat has slopes this small
 _LARGEST_CONTRAST = 30.0
 _CELL_S = 0.2
+HEIGHT_CELLS = 5
+"""So many cells share one beat height, which changes slowly."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,11 +83,11 @@ def qrs_energy(slope: NDArray[np.float32], fs: float, settings: BeatSettings) ->
     cell = max(1, int(_CELL_S * fs))
     peak, floor = cell_extremes(energy, cell)  # [leads, cells]
     highest = scipy.ndimage.maximum_filter1d(peak, odd_cells(settings.longest_rr_s), axis=1, mode="nearest")
-    height = np.maximum(running_median(highest, odd_cells(settings.height_s)), _TINY)
+    height = np.maximum(running_median(highest, odd_cells(settings.height_s), HEIGHT_CELLS), _TINY)
     local = np.minimum(highest, height)
     noise = running_median(floor, odd_cells(settings.noise_s))
     clear = local / np.maximum(noise, height / _LARGEST_CONTRAST)
-    weight = np.where(alive[:, None], clear, 0.0) ** settings.contrast_power
+    weight = np.where(alive[:, None], clear, np.float32(0.0)) ** settings.contrast_power
     weight /= np.maximum(weight.sum(axis=0), 1e-30)
     at = np.minimum(np.arange(count) // cell, weight.shape[1] - 1)
     relative = np.minimum(energy / height.take(at, axis=1), settings.largest)

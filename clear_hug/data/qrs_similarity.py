@@ -74,9 +74,7 @@ def _correlations(mine: NDArray[np.float32], theirs: NDArray[np.float32], size: 
     lags = width - size + 1
     far, lead, near = theirs.strides
     shape, strides = (count, lags, leads, size), (far, near, lead, near)
-    shifted = np.ndarray(
-        shape, theirs.dtype, buffer=theirs, strides=strides
-    )  # [theirs, lags, leads, size]
+    shifted = np.ndarray(shape, theirs.dtype, buffer=theirs, strides=strides)  # [theirs, lags, leads, size]
     flat = shifted.reshape(count * lags, leads * size)
     product = middle @ flat.T  # [mine, theirs * lags]
     product /= np.maximum(_lengths(middle)[:, None] * _lengths(flat), 1e-12)

@@ -192,7 +192,7 @@ def _note(leads: tuple[str, ...], which: NDArray[np.bool_], what: str) -> str:
 
 
 def _bridge_gaps(
-    rows: NDArray[np.float64], longest: int, absent: NDArray[np.bool_]
+    rows: NDArray[np.floating], longest: int, absent: NDArray[np.bool_]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Interpolate missing samples in place; True for leads that had some, and for leads with too long a gap."""
     missing = ~np.isfinite(rows)  # [leads, n]
