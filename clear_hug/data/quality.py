@@ -34,6 +34,7 @@ _LEAD = r"(?:I{1,3}|aV[RLF]|V[1-6])"
 _NOTE = re.compile(rf"^({_LEAD}(?: {_LEAD})*) ({'|'.join(map(re.escape, _KINDS.values()))})(?! for)")
 _NOISE_S, _NOISE_SAMPLES = 0.06, 800
 _EINTHOVEN = ("I", "II", "III")
+_EINTHOVEN_SUMS = np.array([[1.0, -1.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 1.0]])  # the error, II, I + III
 _MAD = 1.4826
 """Standard deviation per median absolute deviation, of a normal distribution."""
 
@@ -175,8 +176,8 @@ def _noise(rows: NDArray[np.floating], fs: float) -> NDArray[np.floating]:
     start = (half + 1) % step  # of the filter's blocks; nothing is taken from where its mean reaches beyond the ends
     rest = _less_the_mean(half, step)(rows[:, start:].astype(np.float32, copy=False))  # [leads, samples]
     rest = rest[:, (half + 1 - start) // step : -(-(count - half - start) // step)]
-    middle = row_medians(rest)[:, None]
-    return _MAD * row_medians(np.abs(rest - middle))
+    rest -= row_medians(rest)[:, None]
+    return _MAD * row_medians(np.abs(rest, out=rest))
 
 
 @lru_cache(maxsize=32)
@@ -236,8 +237,11 @@ def _einthoven(rows: NDArray[np.floating], leads: tuple[str, ...], valid: NDArra
     limb = [leads.index(lead) for lead in _EINTHOVEN]
     if not valid[limb].all():
         return ""
-    combined = np.array([[1, -1, 1], [0, 1, 0], [1, 0, 1]], dtype=rows.dtype) @ rows[limb]  # [3, n]
-    error, second, first_and_third = np.std(combined, axis=1)
+    centred = rows[limb]
+    centred -= centred.mean(axis=1, keepdims=True)
+    products = (centred @ centred.T).astype(np.float64)  # [3, 3], from which those of weighed sums follow
+    squares = (_EINTHOVEN_SUMS @ products * _EINTHOVEN_SUMS).sum(axis=1)
+    error, second, first_and_third = np.sqrt(np.maximum(squares, 0.0)).tolist()
     size = max(second, first_and_third)
     if error <= fraction * size:
         return ""
