@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+from threadpoolctl import threadpool_limits
 
 from clear_hug.data.chunk_files import write_chunk
 from clear_hug.data.row import RecordReader, prepare_file
@@ -109,7 +110,9 @@ def prepare_chunk(
     partial: Path, layout: StoreLayout, rows: range, paths: list[Path], settings: PrepareSettings, read: RecordReader
 ) -> tuple[int, int]:
     """Prepare consecutive records and write them; the unit of work of one process. Returns records and flagged ones."""
-    prepared = [prepare_file(path, settings, read, keep_signal=layout.mode == "signals") for path in paths]
+    # Matrices of one recording are too small to share: threads of the BLAS would wait for each other most of the time.
+    with threadpool_limits(limits=1, user_api="blas"):
+        prepared = [prepare_file(path, settings, read, keep_signal=layout.mode == "signals") for path in paths]
     write_chunk(partial, layout, rows, prepared)
     return len(prepared), sum(bool(row.flag) for row in prepared)
 
