@@ -89,9 +89,10 @@ def qrs_energy(slope: NDArray[np.float32], fs: float, settings: BeatSettings) ->
     clear = local / np.maximum(noise, height / _LARGEST_CONTRAST)
     weight = np.where(alive[:, None], clear, np.float32(0.0)) ** settings.contrast_power
     weight /= np.maximum(weight.sum(axis=0), 1e-30)
-    at = np.minimum(np.arange(count) // cell, weight.shape[1] - 1)
-    relative = np.minimum(energy / height.take(at, axis=1), settings.largest)
-    curve = np.sqrt((np.square(relative) * weight.take(at, axis=1)).sum(axis=0))
+    cells = weight.shape[1]
+    samples = np.append(np.full(cells - 1, cell), count - cell * (cells - 1))  # in each cell
+    relative = np.minimum(energy / np.repeat(height, samples, axis=1), settings.largest)
+    curve = np.sqrt((np.square(relative) * np.repeat(weight, samples, axis=1)).sum(axis=0))
     return QRSEnergy(curve, fs, contrast, weight, cell)
 
 
