@@ -31,6 +31,7 @@ from clear_hug.simulate import write_dataset
 from preparation.measure import (
     Rate,
     opening_seconds,
+    peak_megabytes,
     prepared,
     published,
     random_access,
@@ -74,10 +75,14 @@ def main(arguments: list[str] | None = None) -> int:
         prepared(repeated(base / "sim", 1), base / "first", "tokens", 1)
         theirs = published(source, range(min(half, options.records)), spent)
         ours: dict[str, Rate] = {}
+        peaks = [peak_megabytes()]
         for mode in options.stores.split(","):
             _, ours[mode] = prepared(source, base / mode, mode, workers)
+            peaks.append(peak_megabytes())
         theirs += published(source, range(min(half, options.records)), spent)
         _report(ours, theirs, spent)
+        later = ", ".join(f"{peak:.0f} after the store of {mode}" for mode, peak in zip(ours, peaks[1:], strict=True))
+        print(f"peak memory of this process, MB: {peaks[0]:.0f} before, {later}")
         for mode in ours:
             _report_store(base / mode, mode, options.seconds)
     return 0

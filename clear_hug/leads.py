@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 __all__ = ["AUGMENTED", "LEAD_GROUPS", "LIMB", "PRECORDIAL", "STANDARD_LEADS", "canonical_lead", "canonical_leads"]
 
@@ -41,6 +42,11 @@ def canonical_lead(name: str) -> str:
     """
     if not isinstance(name, str):
         raise TypeError(f"a lead name is a string, got {name!r} of type {type(name).__name__}")
+    return _understood(name)
+
+
+@lru_cache(maxsize=1024)  # the same twelve names come with every recording
+def _understood(name: str) -> str:
     folded = _SEPARATORS.sub("", name).upper()
     folded = _NUMBERED.get(folded) or _PREFIX.sub("", folded)
     if folded.startswith("ML"):

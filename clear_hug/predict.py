@@ -69,7 +69,7 @@ class Prediction:
     notes: tuple[str, ...]
     fs: float
     leads: tuple[str, ...]
-    signal: NDArray[np.float64]
+    signal: NDArray[np.floating]
 
     @property
     def present(self) -> list[str]:

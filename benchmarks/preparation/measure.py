@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import statistics
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +55,12 @@ def published(source: Source, rows: range, spent: dict[str, float]) -> Rate:
     for row in rows:
         published_record(source.root / source.paths[row], spent)
     return Rate(len(rows), perf_counter() - wall, process_time() - cpu)
+
+
+def peak_megabytes() -> float:
+    """The most memory that this process ever had at a time."""
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return held / (1e6 if sys.platform == "darwin" else 1e3)  # bytes there, kB elsewhere
 
 
 def opening_seconds(path: Path, times: int = 21) -> float:

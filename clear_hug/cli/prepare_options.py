@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -39,6 +41,13 @@ StoreModeOption = Annotated[
     ),
 ]
 WorkersOption = Annotated[int, typer.Option(help="Processes; -1 for one per core.")]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Address of a Dask scheduler, as tcp://host:8786: its workers do the work. They must see --root and --out "
+        "under the same paths. Needs the extra [dask]."
+    ),
+]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Make the store anew, whatever store is in --out.")]
 
 
@@ -51,7 +60,7 @@ def data_set_command(make_source: Callable[..., Source]) -> Callable[..., None]:
     @wraps(make_source)
     def command(**given: Any) -> None:
         own = {name: given.pop(name) for name in inspect.signature(make_source).parameters}
-        how = {name: given.pop(name) for name in ("out", "store", "workers", "overwrite")}
+        how = {name: given.pop(name) for name in ("out", "store", "workers", "scheduler", "overwrite")}
         _run(make_source(**own), settings=_settings(**given), **how)
 
     root, *others = _parameters(make_source)
@@ -71,6 +80,7 @@ def _shared(
     tokenizer: TokenizerOption = "beats",
     store: StoreModeOption = "tokens",
     workers: WorkersOption = 1,
+    scheduler: SchedulerOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """The options of every data set, for their names, types and defaults."""
@@ -92,12 +102,17 @@ def _settings(fs: float | None, beats: int | None, beat_samples: int | None, lea
     return PrepareSettings(tokenizer=tokenizer, fs=fs, beats=beats, beat_samples=beat_samples, leads=names)
 
 
-def _run(source: Source, out: Path, settings: Any, store: str, workers: int, overwrite: bool) -> None:
+def _run(
+    source: Source, out: Path, settings: Any, store: str, workers: int, scheduler: str | None, overwrite: bool
+) -> None:
     from clear_hug.data.prepare import prepare
 
     if workers == 0 or workers < -1:
         raise ValueError(f"--workers {workers} must be 1 or more, or -1 for one process per core")
-    with progress_bar() as bar:
+    with _cluster(scheduler) as threads, progress_bar() as bar:
+        if threads:
+            workers, out = threads, out.absolute()  # the workers run in other folders
+            source = replace(source, root=source.root.absolute())
         task = bar.add_task("preparing", total=len(source.names), note="")
         first: list[int] = []
 
@@ -121,6 +136,18 @@ def _run(source: Source, out: Path, settings: Any, store: str, workers: int, ove
         said = f"{out} is complete already, with these settings; --overwrite makes it anew."
         messages().print(said, soft_wrap=True, markup=False)
     _summarise(result)
+
+
+@contextmanager
+def _cluster(address: str | None) -> Iterator[int]:
+    """Yields the tasks at a time of a cluster; 0 without one."""
+    if address is None:
+        yield 0
+        return
+    from clear_hug.data.scheduler import on_scheduler
+
+    with on_scheduler(address) as threads:
+        yield threads
 
 
 def _summarise(result: PrepareResult) -> None:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from clear_hug.data.beat_evidence import RANKS
 from clear_hug.data.beat_settings import BeatSettings
-from clear_hug.data.qrs_energy import band_passes, qrs_energy, to_analysis_rate
+from clear_hug.data.qrs_bands import Bands, split_bands
+from clear_hug.data.qrs_energy import qrs_energy, to_analysis_rate
 from clear_hug.data.qrs_peaks import Candidates, candidate_peaks
 from clear_hug.data.qrs_similarity import similarities
 
@@ -22,33 +23,32 @@ class BeatSearch:
 
     Attributes:
         candidates: places (indices at the analysis rate), heights and clearness.
-        similar: float64 [candidates, ranks], how much each looks like others nearby.
-        gentle: float64 [leads, m], mV, the signal in the band of wide beats, at the analysis rate.
+        similar: float32 [candidates, ranks], how much each looks like others nearby.
+        bands: gives the signal in any pass band, at the analysis rate.
         fs: the analysis rate, Hz.
-        weight: float64 [leads, candidates], how much each lead counts there.
+        weight: float32 [leads, candidates], how much each lead counts there.
         contrast: how far the clearest lead's energy peaks rise above its median.
         step: samples of the signal per sample of the analysis.
     """
 
     candidates: Candidates
-    similar: NDArray[np.float64]
-    gentle: NDArray[np.float64]
+    similar: NDArray[np.floating]
+    bands: Bands
     fs: float
-    weight: NDArray[np.float64]
+    weight: NDArray[np.float32]
     contrast: float
     step: int
 
 
-def search_beats(rows: NDArray[np.float64], fs: float, settings: BeatSettings) -> BeatSearch | None:
+def search_beats(rows: NDArray[np.floating], fs: float, settings: BeatSettings) -> BeatSearch | None:
     """Candidates in a signal [leads, n], mV, finite and without pacing spikes; None when every lead is flat."""
     coarse, step = to_analysis_rate(rows, fs, settings)
-    bands = (settings.band, settings.shape_band, settings.wide_band)
-    slope, shape, gentle = band_passes(coarse, fs / step, bands)
-    energy = qrs_energy(slope, fs / step, settings)
+    bands = split_bands(coarse, fs / step)
+    energy = qrs_energy(bands.slope(settings.band), fs / step, settings)
     if energy is None:
         return None
     candidates = candidate_peaks(energy, settings)
     weight = energy.weight[:, energy.cell_of(candidates.place)]
     likely = candidates.height > settings.likely
-    similar = similarities(shape, energy.fs, candidates.place, likely, weight, RANKS)
-    return BeatSearch(candidates, similar, gentle, energy.fs, weight, float(energy.contrast.max()), step)
+    similar = similarities(bands.signal(settings.shape_band), energy.fs, candidates.place, likely, weight, RANKS)
+    return BeatSearch(candidates, similar, bands, energy.fs, weight, float(energy.contrast.max()), step)

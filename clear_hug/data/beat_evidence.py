@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.ndimage
 from numpy.typing import NDArray
+
+from clear_hug.data.order_statistics import running_median
 
 if TYPE_CHECKING:
     from clear_hug.data.qrs_peaks import Candidates
@@ -37,7 +38,7 @@ class EvidenceWeights:
     both: tuple[float, ...] = (1.84, 1.88, 3.29, 2.5, 0.53, 2.33, 0.3, -4.08)
 
 
-def looks(candidates: Candidates, similar: NDArray[np.float64]) -> NDArray[np.float64]:
+def looks(candidates: Candidates, similar: NDArray[np.floating]) -> NDArray[np.floating]:
     """Features [candidates, len(FEATURES)] of each candidate by itself."""
     height = np.minimum(np.log(candidates.height), _LARGEST_LOG_HEIGHT)
     return np.column_stack((height, np.log(candidates.clearness), similar))
@@ -61,7 +62,7 @@ def rhythm(place: NDArray[np.int64], sure: NDArray[np.bool_]) -> NDArray[np.floa
         return neutral
     beats = place[index]
     intervals = np.diff(beats).astype(np.float64)
-    usual = scipy.ndimage.median_filter(intervals, size=min(_RHYTHM_INTERVALS, len(intervals)), mode="nearest")
+    usual = running_median(intervals[None], min(_RHYTHM_INTERVALS, len(intervals)))[0]
     position = np.searchsorted(index, np.arange(len(place)))  # sure beats before each candidate
     before, after = position - 1, position + sure
     interval = usual[np.clip(before, 0, len(usual) - 1)]
@@ -73,7 +74,7 @@ def rhythm(place: NDArray[np.int64], sure: NDArray[np.bool_]) -> NDArray[np.floa
     return np.log(np.column_stack((gap, np.clip(np.minimum(since, until), 0.2, 1.0), np.clip(since, 0.2, 1.0))))
 
 
-def choose_beats(candidates: Candidates, similar: NDArray[np.float64], weights: EvidenceWeights) -> NDArray[np.bool_]:
+def choose_beats(candidates: Candidates, similar: NDArray[np.floating], weights: EvidenceWeights) -> NDArray[np.bool_]:
     """True [candidates] for heartbeats.
 
     First every candidate is judged by its looks; those that pass are the sure beats, which say where others are to be
@@ -81,7 +82,7 @@ def choose_beats(candidates: Candidates, similar: NDArray[np.float64], weights: 
 
     Args:
         candidates: peaks of the energy.
-        similar: float64 [candidates, ranks], of `similarities` for `RANKS`.
+        similar: float [candidates, ranks], of `similarities` for `RANKS`.
         weights: of the two regressions.
     """
     alone = looks(candidates, similar)

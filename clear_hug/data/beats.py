@@ -18,7 +18,7 @@ from clear_hug.leads import canonical_leads
 
 __all__ = ["DETECTOR", "LOWEST_FS", "detect_beats"]
 
-DETECTOR = "multi-lead QRS energy 2"
+DETECTOR = "multi-lead QRS energy 3"
 """Name and version of the detector, for manifests."""
 
 LOWEST_FS = 50.0
@@ -67,7 +67,7 @@ def detect_beats(
     if found is None:
         return np.zeros(0, dtype=np.int64)
     chosen = choose_beats(found.candidates, found.similar, settings.weights)
-    chosen = add_wide_beats(found.gentle, found.fs, found.candidates, chosen, settings)
+    chosen = add_wide_beats(found.bands, found.fs, found.candidates, chosen, settings)
     beats = found.candidates.place[chosen]
     if found.contrast < settings.least_contrast and not is_regular(beats):
         return np.zeros(0, dtype=np.int64)
@@ -75,12 +75,12 @@ def detect_beats(
     return locate_r_peaks(rows, fs, rough, np.cbrt(found.weight[:, chosen]), settings)
 
 
-def _finite_rows(signal: NDArray[np.floating]) -> NDArray[np.float64]:
+def _finite_rows(signal: NDArray[np.floating]) -> NDArray[np.float32]:
     """[leads, n] without NaN; leads of which less than half is there are left out."""
-    rows = np.array(signal.T, dtype=np.float64, order="C")
-    missing = ~np.isfinite(rows)
-    if missing.any():
-        rows = rows[missing.mean(axis=1) < 0.5]
+    rows = np.ascontiguousarray(signal.T, dtype=np.float32)
+    there = np.isfinite(rows)
+    if not there.all():
+        rows = rows[there.mean(axis=1) > 0.5]
         grid = np.arange(rows.shape[1])
         for row in rows:
             known = np.isfinite(row)

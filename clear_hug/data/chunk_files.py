@@ -29,14 +29,14 @@ def write_chunk(partial: Path, layout: StoreLayout, rows: range, prepared: Seque
         prepared: one result per row.
     """
     for name in _ROW_ARRAYS:
-        _write_rows(partial / f"{name}.npy", rows.start, np.stack([getattr(row, name) for row in prepared]))
+        _write_rows(partial / f"{name}.npy", rows.start, [getattr(row, name) for row in prepared])
     if layout.mode == "tokens":
         shard = int(np.searchsorted(layout.starts, rows.start, side="right")) - 1
         first = rows.start - layout.starts[shard]
-        _write_rows(partial / layout.shard_files[shard], first, np.stack([row.tokens for row in prepared]))
+        _write_rows(partial / layout.shard_files[shard], first, [row.tokens for row in prepared])
     else:
         signals = [row.signal for row in prepared if row.signal is not None]
-        _write_rows(partial / "gain.npy", rows.start, np.stack([signal.gain for signal in signals]))
+        _write_rows(partial / "gain.npy", rows.start, [signal.gain for signal in signals])
         with replacing(signal_file(partial, rows)) as temporary:
             np.save(temporary, np.concatenate([signal.samples for signal in signals]))
     entries = [
@@ -73,14 +73,16 @@ def signal_file(partial: Path, rows: range) -> Path:
     return partial / CHUNKS / f"{rows.start:09d}.npy"
 
 
-def _write_rows(path: Path, first: int, values: NDArray[np.generic]) -> None:
-    """Overwrite rows of a `.npy` file.
+def _write_rows(path: Path, first: int, values: Sequence[NDArray[np.generic]]) -> None:
+    """Overwrite rows of a `.npy` file, from the row `first` on.
 
     Not through a memory map: on a full disk that would end the process, where this is an ordinary error.
     """
     array = np.load(path, mmap_mode="r", allow_pickle=False)
-    with path.open("r+b") as stream:
+    with path.open("r+b", buffering=0) as stream:
         stream.seek(array.offset + first * array[:1].nbytes)
-        stream.write(np.ascontiguousarray(values, dtype=array.dtype).data)
-        stream.flush()
+        for row in values:
+            left = np.ascontiguousarray(row, dtype=array.dtype).data.cast("B")
+            while left:  # a write may stop short, of a signal or at the end of the disk
+                left = left[stream.write(left) :]
         os.fsync(stream.fileno())

@@ -7,13 +7,14 @@ from numpy.typing import NDArray
 
 from clear_hug.data.record import Record
 
-__all__ = ["select_leads"]
+__all__ = ["FROM_I_AND_II", "select_leads"]
 
 # Einthoven (1912): III = II - I. Goldberger (1942): each augmented lead against the mean of the other two electrodes.
-_FROM_I_AND_II = {"III": (-1.0, 1.0), "aVR": (-0.5, -0.5), "aVL": (1.0, -0.5), "aVF": (-0.5, 1.0)}
+FROM_I_AND_II = {"III": (-1.0, 1.0), "aVR": (-0.5, -0.5), "aVL": (1.0, -0.5), "aVF": (-0.5, 1.0)}
+"""Limb leads as weighed sums of I and II."""
 
 
-def select_leads(record: Record, leads: tuple[str, ...]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+def select_leads(record: Record, leads: tuple[str, ...]) -> tuple[NDArray[np.floating], tuple[str, ...]]:
     """The wanted leads as columns, in the wanted order.
 
     Args:
@@ -21,9 +22,11 @@ def select_leads(record: Record, leads: tuple[str, ...]) -> tuple[NDArray[np.flo
         leads: standard lead names.
 
     Returns:
-        float64 [n, leads] in mV, with NaN columns for leads that are neither there nor derivable from I and II, and
-        the notes that say which were derived or are missing.
+        float [n, leads] in mV, with NaN columns for leads that are neither there nor derivable from I and II (the
+        recording's own array where it has just these leads), and the notes that say which were derived or are missing.
     """
+    if record.leads == leads:
+        return record.signal, ()
     signal = np.full((len(leads), len(record.signal)), np.nan).T  # lead by lead in memory
     place = {lead: index for index, lead in enumerate(record.leads)}
     derived: list[str] = []
@@ -31,8 +34,8 @@ def select_leads(record: Record, leads: tuple[str, ...]) -> tuple[NDArray[np.flo
     for column, lead in enumerate(leads):
         if lead in place:
             signal[:, column] = record.signal[:, place[lead]]
-        elif lead in _FROM_I_AND_II and "I" in place and "II" in place:
-            of_i, of_ii = _FROM_I_AND_II[lead]
+        elif lead in FROM_I_AND_II and "I" in place and "II" in place:
+            of_i, of_ii = FROM_I_AND_II[lead]
             signal[:, column] = of_i * record.signal[:, place["I"]] + of_ii * record.signal[:, place["II"]]
             derived.append(lead)
         else:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+from threadpoolctl import threadpool_limits
 
 from clear_hug.data.chunk_files import write_chunk
 from clear_hug.data.row import RecordReader, prepare_file
@@ -18,6 +19,7 @@ from clear_hug.data.settings import PrepareSettings
 from clear_hug.data.source import Source
 from clear_hug.data.store import BeatStore
 from clear_hug.data.store_format import MODES, VERSION, StoreError, StoreLayout
+from clear_hug.data.store_lock import store_lock
 from clear_hug.data.store_writer import BeatStoreWriter, describe_difference
 
 __all__ = ["PrepareResult", "prepare"]
@@ -56,7 +58,7 @@ def prepare(
     """Prepare a data set.
 
     Killed at any moment and run again, it goes on where it was and gives the identical store. With joblib's
-    `parallel_config`, the same call runs on any of its backends.
+    `parallel_config`, the same call runs on any of its backends; `clear_hug.data.scheduler` has Dask's.
 
     Args:
         source: records, labels and splits.
@@ -70,7 +72,8 @@ def prepare(
         on_chunk: called with (records done, of them flagged) after every chunk.
 
     Raises:
-        StoreError: `out` holds a store with other settings and `overwrite` is False, or something that is no store.
+        StoreError: `out` holds a store with other settings and `overwrite` is False, or something that is no store, or
+            another process is making it.
         ValueError: an unknown `store`, or one that the tokenizer does not have.
     """
     settings = settings or PrepareSettings()
@@ -85,17 +88,21 @@ def prepare(
     }
     if _complete_already(out, identity, overwrite):
         return PrepareResult(BeatStore.open(out), 0, time.perf_counter() - begin, already_complete=True)
-    writer = BeatStoreWriter(out, identity, source, (len(settings.leads), settings.slots, settings.samples), store)
-    missing = writer.start(restart=overwrite)
-    made = sum(len(rows) for rows in missing)
-    done, flagged = len(source.names) - made, 0
-    if on_chunk is not None:
-        on_chunk(done, flagged)
-    for count, bad in _run_chunks(writer, missing, settings, read or source.read, workers):
-        done, flagged = done + count, flagged + bad
+    with store_lock(out):
+        if _complete_already(out, identity, overwrite):  # by another run, in between
+            return PrepareResult(BeatStore.open(out), 0, time.perf_counter() - begin, already_complete=True)
+        shape = (len(settings.leads), settings.slots, settings.samples)
+        writer = BeatStoreWriter(out, identity, source, shape, store)
+        missing = writer.start(restart=overwrite)
+        made = sum(len(rows) for rows in missing)
+        done, flagged = len(source.names) - made, 0
         if on_chunk is not None:
             on_chunk(done, flagged)
-    writer.finish({**settings.to_dict(), "source": _about_source(source), "packages": _versions()})
+        for count, bad in _run_chunks(writer, missing, settings, read or source.read, workers):
+            done, flagged = done + count, flagged + bad
+            if on_chunk is not None:
+                on_chunk(done, flagged)
+        writer.finish({**settings.to_dict(), "source": _about_source(source), "packages": _versions()})
     return PrepareResult(BeatStore.open(out), made, time.perf_counter() - begin)
 
 
@@ -103,7 +110,9 @@ def prepare_chunk(
     partial: Path, layout: StoreLayout, rows: range, paths: list[Path], settings: PrepareSettings, read: RecordReader
 ) -> tuple[int, int]:
     """Prepare consecutive records and write them; the unit of work of one process. Returns records and flagged ones."""
-    prepared = [prepare_file(path, settings, read, keep_signal=layout.mode == "signals") for path in paths]
+    # Matrices of one recording are too small to share: threads of the BLAS would wait for each other most of the time.
+    with threadpool_limits(limits=1, user_api="blas"):
+        prepared = [prepare_file(path, settings, read, keep_signal=layout.mode == "signals") for path in paths]
     write_chunk(partial, layout, rows, prepared)
     return len(prepared), sum(bool(row.flag) for row in prepared)
 

@@ -9,6 +9,7 @@ import scipy.signal
 from numpy.typing import NDArray
 
 from clear_hug.data.beat_settings import BeatSettings
+from clear_hug.data.order_statistics import row_medians
 
 __all__ = ["locate_r_peaks"]
 
@@ -16,10 +17,10 @@ _TAPS_S = 0.1  # half length of the band-pass; its impulse response is below 1 %
 
 
 def locate_r_peaks(
-    rows: NDArray[np.float64],
+    rows: NDArray[np.float32],
     fs: float,
     rough: NDArray[np.int64],
-    weight: NDArray[np.float64],
+    weight: NDArray[np.float32],
     settings: BeatSettings,
 ) -> NDArray[np.int64]:
     """The sample near each rough position where the leads together are farthest from the baseline.
@@ -28,10 +29,10 @@ def locate_r_peaks(
     R (or the dominant S) wave. Only the neighbourhood of each beat is filtered, as one matrix product.
 
     Args:
-        rows: float64 [leads, n], mV, finite.
+        rows: float32 [leads, n], mV, finite.
         fs: rate, Hz.
         rough: int64 [beats], increasing positions within `settings.locate_s` of the R peaks.
-        weight: float64 [leads, beats], how much each lead counts there.
+        weight: float32 [leads, beats], how much each lead counts there.
         settings: of the detector.
 
     Returns:
@@ -43,18 +44,17 @@ def locate_r_peaks(
     half = max(2, round(_TAPS_S * fs))
     taps = _band_pass_matrix(fs, settings.locate_band, reach, half)  # [samples around the beat, candidates]
     around = np.arange(-reach - half, reach + half + 1)
-    index = np.clip(rough[:, None] + around, 0, rows.shape[1] - 1)  # [beats, samples around]
-    near = rows[:, index]  # [leads, beats, samples around]
-    deflection = np.abs((near - near.mean(axis=2, keepdims=True)) @ taps)  # [leads, beats, candidates]
-    usual = np.median(deflection.max(axis=2), axis=1)[:, None, None]  # [leads, 1, 1]
+    near = rows.take(rough[:, None] + around, axis=1, mode="clip")  # [leads, beats, samples around]
+    deflection = np.abs(near.reshape(-1, len(around)) @ taps).reshape(len(rows), len(rough), -1)  # [.., candidates]
+    usual = row_medians(deflection.max(axis=2))[:, None, None]  # [leads, 1, 1]
     usual = np.where(usual > 1e-6, usual, np.inf)
     combined = np.einsum("lb,lbc->bc", weight, np.square(deflection / usual))  # [beats, candidates]
-    best = rough + combined.argmax(axis=1) - reach
-    return np.unique(np.clip(best, 0, rows.shape[1] - 1))
+    best = np.minimum(np.maximum(rough + combined.argmax(axis=1) - reach, 0), rows.shape[1] - 1)
+    return best if (best[1:] > best[:-1]).all() else np.unique(best)
 
 
 @lru_cache(maxsize=32)
-def _band_pass_matrix(fs: float, band: tuple[float, float], reach: int, half: int) -> NDArray[np.float64]:
+def _band_pass_matrix(fs: float, band: tuple[float, float], reach: int, half: int) -> NDArray[np.float32]:
     """[2 (reach + half) + 1, 2 reach + 1] Toeplitz matrix of a zero-phase Butterworth band-pass, cut at ± half."""
     sos = scipy.signal.butter(2, (band[0], min(band[1], 0.45 * fs)), "bandpass", fs=fs, output="sos")
     impulse = np.zeros(8 * half + 1)
@@ -63,4 +63,4 @@ def _band_pass_matrix(fs: float, band: tuple[float, float], reach: int, half: in
     matrix = np.zeros((2 * (reach + half) + 1, 2 * reach + 1))
     for candidate in range(2 * reach + 1):
         matrix[candidate : candidate + 2 * half + 1, candidate] = response
-    return matrix
+    return np.asarray(matrix - matrix.mean(axis=0), dtype=np.float32)  # takes the mean of the samples away first

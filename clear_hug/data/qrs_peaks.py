@@ -10,7 +10,8 @@ import scipy.signal
 from numpy.typing import NDArray
 
 from clear_hug.data.beat_settings import BeatSettings
-from clear_hug.data.qrs_energy import QRSEnergy, cell_extremes, odd_cells, running_median
+from clear_hug.data.order_statistics import running_median
+from clear_hug.data.qrs_energy import HEIGHT_CELLS, QRSEnergy, cell_extremes, odd_cells
 
 __all__ = ["Candidates", "candidate_peaks"]
 
@@ -23,14 +24,14 @@ class Candidates:
 
     Attributes:
         place: int64 [candidates], increasing indices into the curve.
-        height: float64 [candidates], 1 = an ordinary beat nearby.
-        clearness: float64 [candidates], height over the floor of the curve around it: noise fills the time between
+        height: float32 [candidates], 1 = an ordinary beat nearby.
+        clearness: float32 [candidates], height over the floor of the curve around it: noise fills the time between
             beats.
     """
 
     place: NDArray[np.int64]
-    height: NDArray[np.float64]
-    clearness: NDArray[np.float64]
+    height: NDArray[np.float32]
+    clearness: NDArray[np.float32]
 
 
 def candidate_peaks(energy: QRSEnergy, settings: BeatSettings) -> Candidates:
@@ -43,7 +44,7 @@ def candidate_peaks(energy: QRSEnergy, settings: BeatSettings) -> Candidates:
     place = scipy.signal.find_peaks(curve, distance=max(1, int(settings.refractory_s * energy.fs)))[0]
     highest, lowest = cell_extremes(curve[None], energy.cell)  # [1, cells]
     highest = scipy.ndimage.maximum_filter1d(highest, odd_cells(settings.longest_rr_s), axis=1, mode="nearest")
-    usual = np.maximum(running_median(highest, odd_cells(settings.height_s))[0], 1e-12)
+    usual = np.maximum(running_median(highest, odd_cells(settings.height_s), HEIGHT_CELLS)[0], 1e-12)
     floor = running_median(lowest, odd_cells(settings.noise_s))[0]
     cell = energy.cell_of(place)
     height = curve[place] / usual[cell]

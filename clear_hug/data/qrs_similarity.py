@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+
+from clear_hug.data.order_statistics import row_medians
 
 __all__ = ["similarities"]
 
@@ -16,38 +17,38 @@ _UNKNOWN = 0.9  # of a beat without any other to compare with
 
 
 def similarities(
-    shape: NDArray[np.float64],
+    shape: NDArray[np.float32],
     fs: float,
     place: NDArray[np.int64],
     likely: NDArray[np.bool_],
-    weight: NDArray[np.float64],
+    weight: NDArray[np.float32],
     ranks: tuple[int, ...],
-) -> NDArray[np.float64]:
+) -> NDArray[np.float32]:
     """Correlation of every candidate with the likely beats around it that resemble it most.
 
     Templates made by averaging would need every kind of beat to be known; the nearest of some ten beats before and
     after serve for ventricular beats too, as soon as there are several, while noise resembles nothing.
 
     Args:
-        shape: float64 [leads, m], mV, band-passed to the QRS and its surroundings.
+        shape: float32 [leads, m], mV, band-passed to the QRS and its surroundings.
         fs: rate, Hz.
         place: int64 [candidates], increasing.
         likely: bool [candidates], those to compare with.
-        weight: float64 [leads, candidates], how much each lead counts there.
+        weight: float32 [leads, candidates], how much each lead counts there.
         ranks: which correlations are wanted: 1 for that with the most similar beat, and so on; the least one there is,
             where there are fewer.
 
     Returns:
-        float64 [candidates, ranks], 0 to 1.
+        float32 [candidates, ranks], 0 to 1.
     """
     half = int(_HALF_S * fs)
-    index = np.clip(place[:, None] + np.arange(-half - _LAG, half + _LAG + 1), 0, shape.shape[1] - 1)
-    near = shape[:, index]  # [leads, candidates, window and lags]
+    index = place[:, None] + np.arange(-half - _LAG, half + _LAG + 1)
+    near = shape.take(index, axis=1, mode="clip")  # [leads, candidates, window and lags]
     others = np.flatnonzero(likely)
-    out = np.full((len(place), len(ranks)), _UNKNOWN)
+    out = np.full((len(place), len(ranks)), _UNKNOWN, dtype=np.float32)
     if len(others) < 2:
         return out
-    usual = np.median(np.abs(near[:, others]).max(axis=2), axis=1)  # [leads]
+    usual = row_medians(np.abs(near[:, others]).max(axis=2))  # [leads]
     near *= (np.sqrt(weight) / np.where(usual > 1e-9, usual, np.inf)[:, None])[:, :, None]
     near = near.transpose(1, 0, 2)  # [candidates, leads, window and lags]
     wanted = np.array(ranks) - 1
@@ -60,17 +61,25 @@ def similarities(
         ordered = -np.sort(-best, axis=1)
         count = len(theirs) - likely[mine]  # a beat is not compared with itself
         rank = np.minimum(wanted, count[:, None] - 1)
-        found = np.maximum(np.take_along_axis(ordered, np.maximum(rank, 0), axis=1), 0.0)
+        found = np.maximum(ordered[np.arange(len(mine))[:, None], np.maximum(rank, 0)], 0.0)
         out[mine] = np.where(count[:, None] > 0, found, _UNKNOWN)
     return out
 
 
-def _correlations(mine: NDArray[np.float64], theirs: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+def _correlations(mine: NDArray[np.float32], theirs: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """Best over the lags [mine, theirs] of the normalised product."""
     middle = mine[:, :, _LAG : _LAG + size].reshape(len(mine), -1)
-    shifted = sliding_window_view(theirs, size, axis=2).transpose(0, 2, 1, 3)  # [theirs, lags, leads, size]
-    lags = shifted.shape[1]
-    flat = shifted.reshape(len(theirs) * lags, -1)
+    theirs = np.ascontiguousarray(theirs)
+    count, leads, width = theirs.shape
+    lags = width - size + 1
+    far, lead, near = theirs.strides
+    shape, strides = (count, lags, leads, size), (far, near, lead, near)
+    shifted = np.ndarray(shape, theirs.dtype, buffer=theirs, strides=strides)  # [theirs, lags, leads, size]
+    flat = shifted.reshape(count * lags, leads * size)
     product = middle @ flat.T  # [mine, theirs * lags]
-    product /= np.maximum(np.linalg.norm(middle, axis=1)[:, None] * np.linalg.norm(flat, axis=1), 1e-12)
-    return product.reshape(len(mine), len(theirs), lags).max(axis=2)
+    product /= np.maximum(_lengths(middle)[:, None] * _lengths(flat), 1e-12)
+    return np.asarray(product.reshape(len(mine), count, lags).max(axis=2))
+
+
+def _lengths(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", vectors, vectors)))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clear_hug.data.block_filter import BlockFilter, block_filter
 from clear_hug.data.electrodes import check_electrodes
+from clear_hug.data.order_statistics import row_medians, row_quantiles
 
 __all__ = ["ARM_LEG_NOTE", "LeadQuality", "QualityLimits", "check_leads", "quality_codes"]
 
@@ -35,6 +38,8 @@ _SPIKES = 5.0
 _LEAD = r"(?:I{1,3}|aV[RLF]|V[1-6])"
 _NOTE = re.compile(rf"^({_LEAD}(?: {_LEAD})*) ({'|'.join(map(re.escape, _KINDS.values()))})(?! for)")
 _NOISE_S, _NOISE_SAMPLES = 0.06, 800
+_EINTHOVEN = ("I", "II", "III")
+_EINTHOVEN_SUMS = np.array([[1.0, -1.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 1.0]])  # the error, II, I + III
 _MAD = 1.4826
 """Standard deviation per median absolute deviation, of a normal distribution."""
 
@@ -81,12 +86,12 @@ class LeadQuality:
     """What the checks found.
 
     Attributes:
-        signal: float64 [n, leads], mV, finite; zero in the leads that are left out.
+        signal: float [n, leads], mV, finite, of the type that came in; zero in the leads that are left out.
         valid: bool [leads], False for missing, flat, gappy or implausible leads.
         notes: remarks, in the order of the checks.
     """
 
-    signal: NDArray[np.float64]
+    signal: NDArray[np.floating]
     valid: NDArray[np.bool_]
     notes: tuple[str, ...]
 
@@ -106,12 +111,15 @@ def check_leads(
         A finite signal, the leads that can be used, and the notes.
     """
     limits = limits or QualityLimits()
-    rows = np.array(signal.T, dtype=np.float64, order="C")  # [leads, n], a copy
-    absent: NDArray[np.bool_] = np.logical_not(
-        np.isfinite(rows).any(axis=1)
-    )  # [leads]; the note about these comes from whoever left them empty
-    bridged, gappy = _bridge_gaps(rows, max(1, int(limits.gap_s * fs)), absent)
-    rows[absent | gappy] = 0.0
+    given = np.float32 if signal.dtype == np.float32 else np.float64
+    rows: NDArray[np.floating] = np.ascontiguousarray(signal.T, dtype=given)  # [leads, n]
+    absent, bridged, gappy = np.zeros((3, len(rows)), dtype=bool)
+    if not np.isfinite(rows).all():
+        rows = np.array(rows)
+        # The note about absent leads comes from whoever left them empty.
+        absent = np.logical_not(np.isfinite(rows).any(axis=1))
+        bridged, gappy = _bridge_gaps(rows, max(1, int(limits.gap_s * fs)), absent)
+        rows[absent | gappy] = 0.0
     low, high = rows.min(axis=1), rows.max(axis=1)
     present = ~(absent | gappy)
     flat = present & (high - low < limits.flat_mv)
@@ -120,10 +128,10 @@ def check_leads(
     implausible = present & (
         _percentile_span(rows, present & (high - low > limits.implausible_mv)) > limits.implausible_mv
     )
-    clipped = present & ~flat & ~implausible & (_clipped_fraction(rows, low, high) > limits.clipped_fraction)
+    clipped = present & ~flat & ~implausible & _clipped(rows, low, high, limits.clipped_fraction)
     valid = present & ~flat & ~implausible
     usable = np.flatnonzero(valid)
-    good = rows[usable]
+    good = rows if len(usable) == len(rows) else rows[usable]
     noisy = np.zeros(len(rows), dtype=bool)
     noisy[usable] = _noise(good, fs) > limits.noisy_mv
     found = check_electrodes(
@@ -147,7 +155,8 @@ def check_leads(
         _named(found.nearly_flat, f"{_KINDS['right-leg']} the other limb leads: right leg's electrode exchanged?"),
         _named(found.inverted, _KINDS["inverted"]),
     ]
-    rows[~valid] = 0.0
+    if len(usable) < len(rows):
+        rows = np.where(valid[:, None], rows, given(0.0))
     return LeadQuality(rows.T, valid, tuple(note for note in notes if note))
 
 
@@ -169,18 +178,25 @@ def _named(names: tuple[str, ...], what: str) -> str:
     return f"{' '.join(names)} {what}" if names else ""
 
 
-def _noise(rows: NDArray[np.float64], fs: float) -> NDArray[np.float64]:
+def _noise(rows: NDArray[np.floating], fs: float) -> NDArray[np.floating]:
     """Per lead [leads], mV: robust, so that QRS complexes, which take less than half of the time, do not count."""
-    half = max(1, round(_NOISE_S * fs / 2))
-    if rows.shape[1] <= 2 * half + 1:
+    half, count = max(1, round(_NOISE_S * fs / 2)), rows.shape[1]
+    if count <= 2 * half + 1:
         return np.zeros(len(rows))
-    sums = np.cumsum(rows, axis=1)
-    # Every so many samples are enough for a median.
-    first, stop, step = half + 1, rows.shape[1] - half, max(1, rows.shape[1] // _NOISE_SAMPLES)
-    later, earlier = sums[:, first + half : stop + half : step], sums[:, : stop - half - 1 : step]
-    rest = rows[:, first:stop:step] - (later - earlier) / (2 * half + 1)
-    middle = np.median(rest, axis=1, keepdims=True)
-    return np.asarray(_MAD * np.median(np.abs(rest - middle), axis=1))
+    step = max(1, count // _NOISE_SAMPLES)  # every so many samples are enough for a median
+    start = (half + 1) % step  # of the filter's blocks; nothing is taken from where its mean reaches beyond the ends
+    rest = _less_the_mean(half, step)(rows[:, start:].astype(np.float32, copy=False))  # [leads, samples]
+    rest = rest[:, (half + 1 - start) // step : -(-(count - half - start) // step)]
+    rest -= row_medians(rest)[:, None]
+    return _MAD * row_medians(np.abs(rest, out=rest))
+
+
+@lru_cache(maxsize=32)
+def _less_the_mean(half: int, step: int) -> BlockFilter:
+    """Each `step`-th sample less the mean of the `half` samples on either side and itself."""
+    taps = np.full(2 * half + 1, -1.0 / (2 * half + 1))
+    taps[half] += 1.0
+    return block_filter(taps, down=step)
 
 
 def _note(leads: tuple[str, ...], which: NDArray[np.bool_], what: str) -> str:
@@ -188,7 +204,7 @@ def _note(leads: tuple[str, ...], which: NDArray[np.bool_], what: str) -> str:
 
 
 def _bridge_gaps(
-    rows: NDArray[np.float64], longest: int, absent: NDArray[np.bool_]
+    rows: NDArray[np.floating], longest: int, absent: NDArray[np.bool_]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Interpolate missing samples in place; True for leads that had some, and for leads with too long a gap."""
     missing = ~np.isfinite(rows)  # [leads, n]
@@ -203,33 +219,41 @@ def _bridge_gaps(
     return bridged, gappy
 
 
-def _percentile_span(rows: NDArray[np.float64], which: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _percentile_span(rows: NDArray[np.floating], which: NDArray[np.bool_]) -> NDArray[np.float64]:
     """1st to 99th percentile, mV, of the leads asked for; 0 for the others."""
     span = np.zeros(len(rows))
     if which.any():
-        low, high = np.percentile(rows[which], (1, 99), axis=1)
+        low, high = row_quantiles(rows[which], (0.01, 0.99))
         span[which] = high - low
     return span
 
 
-def _clipped_fraction(
-    rows: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    at_limit = (rows == low[:, None]) | (rows == high[:, None])  # [leads, n]
-    if rows.shape[1] < 3:
-        return np.zeros(len(rows))
-    inside = at_limit[:, :-2] & at_limit[:, 1:-1] & at_limit[:, 2:]
-    return inside.mean(axis=1)
+def _clipped(
+    rows: NDArray[np.floating], low: NDArray[np.floating], high: NDArray[np.floating], fraction: float
+) -> NDArray[np.bool_]:
+    """True [leads] where more than that share of the samples is inside a run of three at the extreme values."""
+    at_limit = rows == low[:, None]  # [leads, n]
+    at_limit |= rows == high[:, None]
+    share = np.count_nonzero(at_limit, axis=1) / rows.shape[1]
+    clipped = np.zeros(len(rows), dtype=bool)
+    for lead in np.flatnonzero(share > fraction):
+        there = at_limit[lead]
+        clipped[lead] = (there[:-2] & there[1:-1] & there[2:]).sum() > fraction * max(1, len(there) - 2)
+    return clipped
 
 
-def _einthoven(rows: NDArray[np.float64], leads: tuple[str, ...], valid: NDArray[np.bool_], fraction: float) -> str:
-    if not {"I", "II", "III"} <= set(leads):
+def _einthoven(rows: NDArray[np.floating], leads: tuple[str, ...], valid: NDArray[np.bool_], fraction: float) -> str:
+    if not {*_EINTHOVEN} <= set(leads):
         return ""
-    limb = [leads.index(lead) for lead in ("I", "II", "III")]
+    limb = [leads.index(lead) for lead in _EINTHOVEN]
     if not valid[limb].all():
         return ""
-    one, two, three = (rows[index] - rows[index].mean() for index in limb)
-    error, size = np.std(one + three - two), max(np.std(two), np.std(one + three))
+    centred = rows[limb]
+    centred -= centred.mean(axis=1, keepdims=True)
+    products = (centred @ centred.T).astype(np.float64)  # [3, 3], from which those of weighed sums follow
+    squares = (_EINTHOVEN_SUMS @ products * _EINTHOVEN_SUMS).sum(axis=1)
+    error, second, first_and_third = np.sqrt(np.maximum(squares, 0.0)).tolist()
+    size = max(second, first_and_third)
     if error <= fraction * size:
         return ""
     return f"I + III differs from II by {100 * error / size:.0f} % (wrong gains or lead names?)"

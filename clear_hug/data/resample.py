@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import scipy.signal
 from numpy.typing import NDArray
+
+from clear_hug.data.block_filter import BlockFilter, block_filter
 
 __all__ = ["map_indices", "rational_ratio", "resample"]
 
@@ -40,8 +41,8 @@ def rational_ratio(fs: float, target: float) -> Fraction:
 def resample(signal: NDArray[np.floating], fs: float, target: float) -> NDArray[np.floating]:
     """Resample with a zero-phase Kaiser-windowed low-pass (β = 5, cut-off at the lower Nyquist rate).
 
-    The straight line between the first and the last sample is taken off first and put back, so that an offset or a
-    drift rings at neither end.
+    The signal goes on along the straight line between its first and its last sample, so that an offset or a drift rings
+    at neither end.
 
     Args:
         signal: float [n, leads], finite, any unit.
@@ -49,7 +50,7 @@ def resample(signal: NDArray[np.floating], fs: float, target: float) -> NDArray[
         target: wanted rate, Hz.
 
     Returns:
-        float [ceil(n * target / fs), leads]; the input itself where the rates agree.
+        float32 [ceil(n * target / fs), leads]; the input itself where the rates agree.
 
     Raises:
         ValueError: impossible rates, see `rational_ratio`.
@@ -57,10 +58,8 @@ def resample(signal: NDArray[np.floating], fs: float, target: float) -> NDArray[
     ratio = rational_ratio(fs, target)
     if ratio == 1:
         return signal
-    up, down = ratio.numerator, ratio.denominator
-    rows = np.ascontiguousarray(signal.T)  # [leads, n]: filtering along rows is several times faster
-    out = scipy.signal.resample_poly(rows, up, down, axis=1, window=_low_pass(up, down), padtype="line")
-    return out.T  # [m, leads]
+    rows = np.asarray(signal.T, dtype=np.float32)  # [leads, n]
+    return _low_pass(ratio.numerator, ratio.denominator)(rows, along_line=True).T  # [m, leads]
 
 
 def map_indices(index: NDArray[np.integer], fs: float, target: float, length: int) -> NDArray[np.int64]:
@@ -69,9 +68,10 @@ def map_indices(index: NDArray[np.integer], fs: float, target: float, length: in
     return np.clip(mapped, 0, max(length - 1, 0))
 
 
-@lru_cache(maxsize=32)
-def _low_pass(up: int, down: int) -> Any:  # an array; SciPy's stubs know only names of windows
-    """Taps at the up-sampled rate; `resample_poly` itself scales them by `up`."""
+@lru_cache(maxsize=8)
+def _low_pass(up: int, down: int) -> BlockFilter:
     slowest = max(up, down)
     taps = 2 * _HALF_ZERO_CROSSINGS * slowest + 1
-    return scipy.signal.firwin(taps, 1.0 / slowest, window=("kaiser", _KAISER_BETA))
+    return block_filter(
+        scipy.signal.firwin(taps, 1.0 / slowest, window=("kaiser", _KAISER_BETA)), up, down, unit_gain=True
+    )

@@ -13,14 +13,14 @@ _REACH_S = 0.004
 _REPAIR_S = 0.012
 
 
-def remove_spikes(rows: NDArray[np.float64], fs: float, threshold_mv: float) -> NDArray[np.float64]:
+def remove_spikes(rows: NDArray[np.floating], fs: float, threshold_mv: float) -> NDArray[np.floating]:
     """Replace samples around pacing spikes by the local median.
 
     A spike is a sample that differs from the mean of its neighbours 4 ms before and after by more than the threshold
     (a 2 mV QRS differs by 0.1 mV).
 
     Args:
-        rows: float64 [leads, n], mV.
+        rows: float [leads, n], mV.
         fs: rate, Hz.
         threshold_mv: that difference, mV.
 
@@ -31,7 +31,10 @@ def remove_spikes(rows: NDArray[np.float64], fs: float, threshold_mv: float) -> 
     if fs < _LOWEST_FS or rows.shape[1] <= 2 * reach:
         return rows
     middle = rows[:, reach:-reach]
-    curvature = np.abs(middle - 0.5 * (rows[:, : -2 * reach] + rows[:, 2 * reach :]))  # [leads, n - 2 reach]
+    curvature = rows[:, : -2 * reach] + rows[:, 2 * reach :]  # [leads, n - 2 reach]
+    curvature *= 0.5
+    curvature -= middle
+    np.abs(curvature, out=curvature)
     spiky = curvature.max(axis=1) > threshold_mv
     if not spiky.any():
         return rows

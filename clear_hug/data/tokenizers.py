@@ -74,11 +74,11 @@ class Tokenizer(Protocol):
     def check(self, fs: float, beats: int, beat_samples: int, leads: tuple[str, ...]) -> None:
         """Raise ValueError for settings that this tokenizer does not have."""
 
-    def cut(self, signal: NDArray[np.float64], fs: float, settings: CutSettings) -> tuple[BeatGrid, tuple[str, ...]]:
+    def cut(self, signal: NDArray[np.floating], fs: float, settings: CutSettings) -> tuple[BeatGrid, tuple[str, ...]]:
         """Cut a recording.
 
         Args:
-            signal: float64 [n, L], mV, at its native rate; NaN for samples or leads that are missing.
+            signal: float [n, L], mV, at its native rate; NaN for samples or leads that are missing.
             fs: that rate, Hz.
             settings: sizes, leads and thresholds.
 
@@ -101,17 +101,20 @@ class BeatsTokenizer:
     def check(self, fs: float, beats: int, beat_samples: int, leads: tuple[str, ...]) -> None:
         """Any sizes will do."""
 
-    def cut(self, signal: NDArray[np.float64], fs: float, settings: CutSettings) -> tuple[BeatGrid, tuple[str, ...]]:
+    def cut(self, signal: NDArray[np.floating], fs: float, settings: CutSettings) -> tuple[BeatGrid, tuple[str, ...]]:
         """See `Tokenizer.cut`."""
+        # In float32, whose rounding is a ten-thousandth of a step of the recorder.
+        with np.errstate(over="ignore"):  # what float32 cannot hold is missing
+            signal = signal.astype(np.float32)
         checked = check_leads(signal, settings.leads, fs, settings.quality)
         usable = np.flatnonzero(checked.valid)
         names = [settings.leads[index] for index in usable]
-        good = checked.signal if checked.valid.all() else checked.signal.T[usable].T
+        good = checked.signal if len(usable) == len(settings.leads) else checked.signal.T[usable].T
         peaks = detect_beats(good, fs, names, settings=settings.detector)
-        good = resample(good, fs, settings.rate)  # [m, usable leads]
-        resampled = np.zeros((len(settings.leads), len(good))).T  # [m, L]
-        resampled[:, usable] = good
-        peaks = np.unique(map_indices(peaks, fs, settings.rate, len(resampled)))
+        resampled = resample(checked.signal, fs, settings.rate)  # [m, L]
+        peaks = map_indices(peaks, fs, settings.rate, len(resampled))
+        if not (peaks[1:] > peaks[:-1]).all():
+            peaks = np.unique(peaks)
         grid = cut_tokens(
             resampled,
             peaks,
@@ -144,7 +147,7 @@ class OfficialTokenizer:
                 f"{asked} from {' '.join(leads)}; leave these settings out, or use --tokenizer beats"
             )
 
-    def cut(self, signal: NDArray[np.float64], fs: float, settings: CutSettings) -> tuple[BeatGrid, tuple[str, ...]]:
+    def cut(self, signal: NDArray[np.floating], fs: float, settings: CutSettings) -> tuple[BeatGrid, tuple[str, ...]]:
         """See `Tokenizer.cut`."""
         present = np.isfinite(signal).any(axis=0)  # [L]
         at_rate = to_official_rate(np.nan_to_num(signal, nan=0.0, posinf=0.0, neginf=0.0), fs)

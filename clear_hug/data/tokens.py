@@ -66,21 +66,32 @@ def cut_tokens(
     before = beat_samples // 2
     kept = r_index[:beats]  # [k]
     middle = (r_index[:-1] + r_index[1:] + 1) // 2  # rounded up: an R peak always lies in its own beat
-    start = np.concatenate(([0], middle))[: len(kept)]  # [k] first sample of each beat
-    stop = np.concatenate((middle, [length]))[: len(kept)]  # [k] one past its last
-    index = kept[:, None] + np.arange(-before, beat_samples - before)  # [k, S]
-    inside = (index >= start[:, None]) & (index < stop[:, None])
-    rows = np.ascontiguousarray(signal.T)  # [L, n]
-    samples = rows[:, np.where(inside, index, kept[:, None])]  # [L, k, S], the R peak itself outside the beat
-    lively = samples.max(axis=2) - samples.min(axis=2) >= flat_mv  # [L, k]
+    stop = np.concatenate((middle, [length]))[: len(kept)]  # [k] one past the last sample of each beat
+    first = np.maximum(np.concatenate(([0], middle))[: len(kept)], kept - before)  # [k] of its token
+    last = np.minimum(stop, kept - before + beat_samples)  # [k] one past it
+    rows = np.ascontiguousarray(signal.T, dtype=np.float32)  # [L, n]
     tokens = np.zeros((len(rows), beats, beat_samples), dtype=np.float32)
-    tokens[:, : len(kept)] = np.where(inside & lively[..., None], samples, 0.0)
+    for slot, (r, begin, end) in enumerate(zip(kept.tolist(), first.tolist(), last.tolist(), strict=True)):
+        tokens[:, slot, begin - r + before : end - r + before] = rows[:, begin:end]
+    lively = _spans(rows, first, last) >= flat_mv  # [L, k]
+    if not lively.all():
+        tokens[:, : len(kept)][~lively] = 0.0
     valid = np.zeros((len(rows), beats), dtype=bool)
     valid[:, : len(kept)] = lively
     padded = np.full(beats, -1, dtype=np.int32)
     padded[: len(kept)] = kept
-    end = stop[-1] if len(kept) else 0
-    return BeatGrid(tokens, valid, seconds_of(padded, fs), padded, len(r_index), signal[:end])
+    used = stop[-1] if len(kept) else 0
+    return BeatGrid(tokens, valid, seconds_of(padded, fs), padded, len(r_index), signal[:used])
+
+
+def _spans(rows: NDArray[np.float32], start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Peak-to-peak [L, k] of the samples from `start` up to `stop`, which do not overlap."""
+    if not len(start):
+        return np.zeros((len(rows), 0), dtype=np.float32)
+    edges = np.column_stack((start, stop)).reshape(-1)  # between them lie beats and gaps in turn
+    if edges[-1] == rows.shape[1]:
+        edges = edges[:-1]
+    return np.asarray(np.maximum.reduceat(rows, edges, axis=1) - np.minimum.reduceat(rows, edges, axis=1))[:, ::2]
 
 
 def seconds_of(r_index: NDArray[np.integer], fs: float) -> NDArray[np.int32]:

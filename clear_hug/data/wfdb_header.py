@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from clear_hug.data.record import RecordError
 
@@ -25,8 +27,7 @@ _GAIN = re.compile(rf"^({_NUMBER}|[-+]?nan|[-+]?inf)(?:\(([-+]?\d+)\))?(?:/(\S+)
 _INTEGER = re.compile(r"^[-+]?\d{1,18}$")
 
 
-@dataclass(frozen=True)
-class HeaderSignal:
+class HeaderSignal(NamedTuple):
     """One signal line: file, storage format, samples per frame, skew and byte offset; gain in ADC units per `units`."""
 
     file_name: str
@@ -97,23 +98,20 @@ def _signal(line: str, name: str) -> HeaderSignal:
     if len(fields) < 2:
         raise RecordError(f"record {name}: the header line {line[:80]!r} describes no signal (file name and format)")
     file_name = fields[0]
-    # The header is untrusted text: a file name with a folder in it could point anywhere on the disk.
-    if "/" in file_name or "\\" in file_name or ":" in file_name or file_name in (".", "..", "~", "-"):
+    if not _is_plain(file_name):
         raise RecordError(
             f"record {name}: the header's file name {file_name!r} is no plain name; only files beside the header are "
             "read, so put the signal file there and correct the header"
         )
-    stored = _FORMAT.match(fields[1])
-    if stored is None:
-        raise RecordError(f"record {name}: {fields[1][:40]!r} is no WFDB storage format")
+    fmt, samples_per_frame, skew, byte_offset = _storage(fields[1], name)
     gain, baseline, units = _gain(fields[2], name) if len(fields) > 2 else (None, None, None)
     zero = _integer(fields[4], "ADC zero", name) if len(fields) > 4 else 0
     return HeaderSignal(
         file_name=file_name,
-        fmt=stored[1],
-        samples_per_frame=int(stored[2] or 1),
-        skew=int(stored[3] or 0),
-        byte_offset=int(stored[4] or 0),
+        fmt=fmt,
+        samples_per_frame=samples_per_frame,
+        skew=skew,
+        byte_offset=byte_offset,
         gain=DEFAULT_GAIN if gain is None else gain,
         gain_given=gain is not None,
         baseline=zero if baseline is None else baseline,
@@ -123,11 +121,30 @@ def _signal(line: str, name: str) -> HeaderSignal:
     )
 
 
+def _is_plain(file_name: str) -> bool:
+    """The header is untrusted text: a file name with a folder in it could point anywhere on the disk."""
+    return not ("/" in file_name or "\\" in file_name or ":" in file_name or file_name in (".", "..", "~", "-"))
+
+
+def _storage(field: str, name: str) -> tuple[str, int, int, int]:
+    """Format, samples per frame, skew and byte offset."""
+    found = _matched(_FORMAT, field)
+    if found is None:
+        raise RecordError(f"record {name}: {field[:40]!r} is no WFDB storage format")
+    return found[0] or "", int(found[1] or 1), int(found[2] or 0), int(found[3] or 0)
+
+
 def _gain(field: str, name: str) -> tuple[float, int | None, str | None]:
-    found = _GAIN.match(field)
+    found = _matched(_GAIN, field)
     if found is None:
         raise RecordError(f"record {name}: {field[:40]!r} is no gain (ADC units per mV, such as 1000(0)/mV)")
-    return float(found[1]), int(found[2]) if found[2] else None, found[3]
+    return float(found[0] or 0.0), int(found[1]) if found[1] else None, found[2]
+
+
+@lru_cache(maxsize=1024)  # all headers of a data set have the same few formats and gains
+def _matched(pattern: re.Pattern[str], field: str) -> tuple[str | None, ...] | None:
+    found = pattern.match(field)
+    return None if found is None else found.groups()
 
 
 def _rate(field: str, name: str) -> float:

@@ -64,7 +64,7 @@ def read_wfdb(path: str | Path) -> Record:
         signal = _read_format_16(header, base, wanted, samples, notes)
     else:
         signal = _read_with_wfdb(base, wanted)
-    if np.isnan(signal).all():
+    if np.isnan(signal[0]).any() and np.isnan(signal).all():
         raise RecordError(f"record {base.name}: no lead holds a single sample")
     steps = {w.lead: MILLIVOLTS[w.signal.units.casefold()] / abs(w.signal.gain) for w in wanted if w.signal.gain_given}
     leads = tuple(item.lead for item in wanted)
@@ -144,29 +144,46 @@ def _read_format_16(
 ) -> NDArray[np.float64]:
     """Little-endian int16, signals of one file interleaved: one read, one subtraction, one division."""
     assert samples is not None  # format 16 has a fixed sample size, so `_check_files` always knows
-    rows = np.empty((len(wanted), samples))  # lead by lead, as all that follows works along them
-    for file_name in dict.fromkeys(item.signal.file_name for item in wanted):
-        columns = [column for column, other in enumerate(header.signals) if other.file_name == file_name]
-        offset = header.signals[columns[0]].byte_offset
-        counts = np.fromfile(base.with_name(file_name), "<i2", samples * len(columns), offset=offset)
-        counts = counts.reshape(samples, len(columns))  # [n, signals of this file]
-        mine = [index for index, item in enumerate(wanted) if item.signal.file_name == file_name]
-        stored = counts[:, [columns.index(wanted[index].column) for index in mine]]  # [n, leads of this file]
-        lines = [wanted[index].signal for index in mine]
-        stored = np.ascontiguousarray(stored.T)  # [leads of this file, n]
-        # Subtract and divide in this order, in float64: the same bits as wfdb.rdsamp.
-        values = stored.astype(np.float64)
-        values -= np.array([[line.baseline] for line in lines])
-        values /= np.array([[line.gain] for line in lines])
-        values *= np.array([[MILLIVOLTS[line.units.casefold()]] for line in lines])
-        if stored.min(initial=0) == _MISSING_16:
-            values[stored == _MISSING_16] = np.nan
-        rows[mine] = values
-        sums = stored.sum(axis=1, dtype=np.int64)
-        for index, line, total in zip(mine, lines, sums, strict=True):
-            if line.checksum is not None and (int(total) - line.checksum) % 65536:
-                notes.append(f"{wanted[index].lead} differs from the checksum in its header, the file may be damaged")
+    files = tuple(dict.fromkeys(item.signal.file_name for item in wanted))
+    parts = [_file_of_format_16(header, base, file, wanted, samples, notes) for file in files]
+    if len(parts) == 1:
+        return parts[0].T
+    rows = np.empty((len(wanted), samples))
+    for file, part in zip(files, parts, strict=True):
+        rows[[index for index, item in enumerate(wanted) if item.signal.file_name == file]] = part
     return rows.T
+
+
+def _file_of_format_16(
+    header: WFDBHeader, base: Path, file: str, wanted: list[_Wanted], samples: int, notes: list[str]
+) -> NDArray[np.float64]:
+    """The wanted leads of one file [leads, n], one after another in memory, as all that follows works along them."""
+    columns = [column for column, other in enumerate(header.signals) if other.file_name == file]
+    offset = header.signals[columns[0]].byte_offset
+    with base.with_name(file).open("rb", buffering=0) as stream:
+        stream.seek(offset)
+        held = stream.read(2 * samples * len(columns))
+    counts = np.frombuffer(held, "<i2").reshape(samples, len(columns)).T  # [signals of this file, n]
+    mine = [item for item in wanted if item.signal.file_name == file]
+    picked = [columns.index(item.column) for item in mine]
+    stored = np.ascontiguousarray(counts if picked == list(range(len(columns))) else counts[picked])  # [leads, n]
+    baseline = np.array([[item.signal.baseline] for item in mine], dtype=np.float64)
+    gain = np.array([[item.signal.gain] for item in mine])
+    unit = np.array([[MILLIVOLTS[item.signal.units.casefold()]] for item in mine])
+    # Subtract and divide in this order, in float64: the same bits as wfdb.rdsamp.
+    values = stored.astype(np.float64)
+    if baseline.any():
+        values -= baseline
+    values /= gain
+    if (unit != 1.0).any():
+        values *= unit
+    if stored.min(initial=0) == _MISSING_16:
+        values[stored == _MISSING_16] = np.nan
+    sums = stored.sum(axis=1, dtype=np.int32).tolist()  # may wrap round: the checksum has but 16 bits
+    for item, total in zip(mine, sums, strict=True):
+        if item.signal.checksum is not None and (total - item.signal.checksum) % 65536:
+            notes.append(f"{item.lead} differs from the checksum in its header, the file may be damaged")
+    return values
 
 
 def _read_with_wfdb(base: Path, wanted: list[_Wanted]) -> NDArray[np.float64]:

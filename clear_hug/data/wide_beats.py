@@ -7,6 +7,7 @@ import scipy.ndimage
 from numpy.typing import NDArray
 
 from clear_hug.data.beat_settings import BeatSettings
+from clear_hug.data.qrs_bands import Bands
 from clear_hug.data.qrs_energy import root_mean_square
 from clear_hug.data.qrs_peaks import Candidates
 
@@ -17,7 +18,7 @@ _FEWEST_BEATS = 3  # to know what an ordinary beat is
 
 
 def add_wide_beats(
-    gentle: NDArray[np.float64],
+    bands: Bands,
     fs: float,
     candidates: Candidates,
     beats: NDArray[np.bool_],
@@ -26,7 +27,7 @@ def add_wide_beats(
     """Add candidates that were too low for a beat, but where the deflection itself is that of a beat.
 
     Args:
-        gentle: float64 [leads, m], mV, in `settings.wide_band`, at the analysis rate.
+        bands: of the signal in mV, at the analysis rate.
         fs: that rate, Hz.
         candidates: peaks of the slope energy.
         beats: bool [candidates], those found by slope.
@@ -39,10 +40,14 @@ def add_wide_beats(
         return beats
     place = candidates.place
     possible = (candidates.height > settings.wide_energy) & (candidates.clearness > settings.wide_clearness) & ~beats
+    if not possible.any():
+        return beats
     possible &= _distance(place, place[beats]) >= settings.wide_gap_s * fs
     if not possible.any():
         return beats
-    size = _deflection(gentle, fs, place[beats], settings)[place]  # [candidates], 1 = an ordinary beat
+    size = _deflection(bands.signal(settings.wide_band), fs, place[beats], settings)[
+        place
+    ]  # [candidates], 1 = an ordinary beat
     wide = possible & (size >= settings.wide_ratio)
     kept = beats.copy()
     last = -1
@@ -65,8 +70,8 @@ def _distance(peaks: NDArray[np.integer], beats: NDArray[np.int64]) -> NDArray[n
 
 
 def _deflection(
-    gentle: NDArray[np.float64], fs: float, beats: NDArray[np.int64], settings: BeatSettings
-) -> NDArray[np.float64]:
+    gentle: NDArray[np.float32], fs: float, beats: NDArray[np.int64], settings: BeatSettings
+) -> NDArray[np.float32]:
     """[m] height of the low-frequency deflection near each sample, in ordinary beats; the median lead's."""
     smooth = root_mean_square(gentle, fs, _INTEGRATION_S)
     reach = 2 * int(settings.locate_s * fs) + 1

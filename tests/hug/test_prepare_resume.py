@@ -121,29 +121,62 @@ def test_killed_while_finishing(
     BeatStore.open(tmp_path / "out").verify()
 
 
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Records enough for five chunks, and the store that is made of them without a disturbance."""
+    base = tmp_path_factory.mktemp("many")
+    originals = [made.record(fs=500.0, seconds=10.0, bpm=50.0 + 10 * number).signal for number in range(7)]
+    paths = [made.write_record(base / "made", f"m{number}", signal) for number, signal in enumerate(originals)]
+    (base / "in").mkdir()
+    for number in range(MANY):
+        path = paths[number % len(paths)]
+        header = path.with_suffix(".hea").read_text().replace(path.stem, f"r{number:03d}")
+        (base / "in" / f"r{number:03d}.hea").write_text(header)
+        os.link(path.with_suffix(".dat"), base / "in" / f"r{number:03d}.dat")
+    for store in ("tokens", "signals"):
+        prepare(wfdb_source(base / "in"), base / store, store=store)
+    return base
+
+
+MANY = 300
+RUN = (
+    "import sys; from pathlib import Path; from clear_hug.data import prepare, wfdb_source\n"
+    "prepare(wfdb_source(sys.argv[1]), sys.argv[2], store=sys.argv[3], workers=int(sys.argv[4]))"
+)
+
+
+def _works(lock: Path, pid: int) -> bool:
+    """Whether that process has begun."""
+    try:
+        return bool(json.loads(lock.read_text())["pid"] == pid)
+    except (OSError, ValueError):
+        return False
+
+
 @pytest.mark.slow
-def test_a_process_that_is_really_killed(tmp_path: Path) -> None:
-    path = made.write_record(tmp_path / "in", "r", made.record(fs=500.0, seconds=10.0).signal)
-    for number in range(150):
-        for suffix in (".hea", ".dat"):
-            os.link(path.with_suffix(suffix), path.with_name(f"r{number}{suffix}"))
-    code = (
-        "import sys; from pathlib import Path; from clear_hug.data import prepare, wfdb_source\n"
-        "prepare(wfdb_source(sys.argv[1]), sys.argv[2], workers=1)"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path / "in"), str(tmp_path / "out")]
-    process = subprocess.Popen(command, start_new_session=True)
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("store", ["tokens", "signals"])
+def test_processes_that_are_really_killed(many: Path, tmp_path: Path, store: str, workers: int) -> None:
+    command = [sys.executable, "-c", RUN, str(many / "in"), str(tmp_path / "out"), store, str(workers)]
     chunks = tmp_path / "out.partial" / "chunks"
-    begin = time.monotonic()
-    while not list(chunks.glob("0*.json")) and process.poll() is None and time.monotonic() - begin < 60:
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not (tmp_path / "out").exists()
-    assert list(chunks.glob("0*.json"))
+    rng = np.random.default_rng([workers, len(store)])
+    found = []
+    for _ in range(4):
+        process = subprocess.Popen(command, start_new_session=True)
+        while not _works(tmp_path / "out.lock", process.pid) and process.poll() is None:
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0.0, 0.4))  # somewhere in the work that a whole run takes 1 to 2 s for
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if (tmp_path / "out").exists():
+            break
+        found.append(len(list(chunks.glob("0*.json"))))
+    assert found  # killed before it was done
+    assert found == sorted(found)  # and no chunk was lost again
     subprocess.run(command, check=True)
-    prepare(wfdb_source(tmp_path / "in"), tmp_path / "whole")
-    assert _files(tmp_path / "out") == _files(tmp_path / "whole")
+    assert _files(tmp_path / "out") == _files(many / store)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 
 
 def test_any_number_of_workers_gives_the_same_store(folder: Path, tmp_path: Path) -> None:
