@@ -12,7 +12,7 @@ namespace clear_cuda {
 template <typename Tile> int64_t columns_shared_bytes(const ClearProblem &p, bool backward, int warps) {
   const TileShape shape = tile_shape<Tile>(p.dim, true);
   const int rows = column_tiles(p.leads) * kTileRows;
-  Carver carver{nullptr};
+  Carver carver = Carver::nowhere();
   if (backward) {
     ColumnsBackwardShared<Tile>(carver, shape, p.leads, rows, warps, 0);
   } else {
