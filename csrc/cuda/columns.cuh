@@ -16,11 +16,11 @@ constexpr int kColumnWarps = 8;
 constexpr int kColumnThreads = 32 * kColumnWarps;
 
 // Largest blocks of a multiprocessor that the compiler keeps registers for, so many that it need not spill. Turing has
-// shared memory for half a block only, and spends many registers on bfloat16.
+// shared memory for half a block only, and spends many registers on bfloat16; at D 128 shared memory is the limit.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
-template <int kTiles> constexpr int kColumnBlocks = 1;
+template <int kTiles, int kDim> constexpr int kColumnBlocks = 1;
 #else
-template <int kTiles> constexpr int kColumnBlocks = kTiles == 1 ? 2 : 1;
+template <int kTiles, int kDim> constexpr int kColumnBlocks = kTiles == 1 && kDim != 128 ? 2 : 1;
 #endif
 
 struct ColumnsPlan {
@@ -42,6 +42,13 @@ struct ColumnsArguments {
   ClassPartials partials;
   // CLEAR_MIXED backward: what the global queries give to dk and dv of global keys, [B * H, L * T, D] each.
   const float *global_dk, *global_dv;
+  int64_t lead_step[CLEAR_TENSORS]; // elements from one lead to the next, by tensor
+
+  ColumnsArguments(const ClearProblem &problem_, const ColumnsPlan &plan_, const ClassPartials &partials_,
+                   const float *global_dk_, const float *global_dv_)
+      : problem(problem_), plan(plan_), partials(partials_), global_dk(global_dk_), global_dv(global_dv_) {
+    for (int i = 0; i < CLEAR_TENSORS; ++i) lead_step[i] = problem.beats * problem.rows[i].row;
+  }
 };
 
 // The shape of the tiles: of head dimension kDim and aligned, which the kernel is compiled for, or, if that is 0, of any.
@@ -163,41 +170,60 @@ __device__ __forceinline__ void stage_class_rows(T *tiles, const TileShape &shap
   }
 }
 
+// Where the first beat of every tensor's head lies, worked out once by a thread per tensor and kept in shared memory.
+struct HeadBases {
+  unsigned char **first; // [CLEAR_TENSORS]
+
+  template <typename T>
+  __device__ void find(const ClearProblem &p, const ColumnsBlock &block) const {
+    if (block.thread >= CLEAR_TENSORS) return;
+    T *row = token_row<T>(p.rows[block.thread], block.batch, block.head, p.leads);
+    first[block.thread] = reinterpret_cast<unsigned char *>(row);
+  }
+  // The row of the beat of `lead` in a column.
+  template <typename T>
+  __device__ __forceinline__ T *row(const ColumnsArguments &args, int tensor, int lead, int64_t column) const {
+    return reinterpret_cast<T *>(first[tensor]) + lead * args.lead_step[tensor] +
+           column * args.problem.rows[tensor].row;
+  }
+};
+
 // The rows of a beat column as their lanes share them: four lanes to a row, eight rows at a time.
-template <int kTiles, typename Visit>
-__device__ __forceinline__ void visit_column(const ClearProblem &p, const ClearRows &rows, const ColumnsBlock &block,
+template <int kTiles, typename T, typename Visit>
+__device__ __forceinline__ void visit_column(const ColumnsArguments &args, const HeadBases &bases, int tensor,
                                              int64_t column, LeadBits<kTiles> marks, Visit visit) {
-  const int first = block.lane / 4;
-  const int64_t lead_step = p.beats * rows.row;
-  int64_t offset = block.batch * rows.batch + block.head * rows.head + (p.leads + column) * rows.row + first * lead_step;
+  const int first = static_cast<int>(threadIdx.x) % 32 / 4, leads = args.problem.leads;
+  const int64_t step = 8 * args.lead_step[tensor];
+  T *row = bases.row<T>(args, tensor, first, column);
 #pragma unroll kTiles == 1 ? 2 : 1
   for (int i = 0; i < 2 * kTiles; ++i) {
     const int lead = first + 8 * i;
-    if (lead >= p.leads) break;
-    visit(lead, offset, (marks >> lead & 1) != 0);
-    offset += 8 * lead_step;
+    if (lead >= leads) break;
+    visit(lead, row, (marks >> lead & 1) != 0);
+    row += step;
   }
 }
 
-// Brings a beat column of tensor number `tensor` to a tile, one warp alone: the rows that `wanted` marks; the others
-// become zero.
+// Starts bringing a beat column of tensor number `tensor` to a tile, one warp alone: the rows that `wanted` marks; the
+// others become zero.
 template <int kTiles, typename T>
-__device__ __forceinline__ void stage_column(T *tile, const TileShape &shape, const ClearProblem &p, int tensor,
-                                             const ColumnsBlock &block, int64_t column, LeadBits<kTiles> wanted) {
-  const ClearRows &rows = p.rows[tensor];
-  visit_column<kTiles>(p, rows, block, column, wanted, [&](int lead, int64_t offset, bool there) {
-    stage_row(tile + lead * shape.ld, shape, block.lane % 4, static_cast<const T *>(rows.data) + offset, there);
+__device__ __forceinline__ void stage_column(T *tile, const TileShape &shape, const ColumnsArguments &args,
+                                             const HeadBases &bases, int tensor, int64_t column,
+                                             LeadBits<kTiles> wanted) {
+  const int quarter = static_cast<int>(threadIdx.x) % 4;
+  visit_column<kTiles, T>(args, bases, tensor, column, wanted, [&](int lead, const T *row, bool there) {
+    stage_row(tile + lead * shape.ld, shape, quarter, row, there);
   });
 }
 
 // Writes the rows of a beat column that `wanted` marks.
 template <int kTiles, typename T>
-__device__ __forceinline__ void store_column(const T *tile, const TileShape &shape, const ClearProblem &p, int tensor,
-                                             const ColumnsBlock &block, int64_t column, LeadBits<kTiles> wanted) {
-  const ClearRows &rows = p.rows[tensor];
-  visit_column<kTiles>(p, rows, block, column, wanted, [&](int lead, int64_t offset, bool marked) {
-    if (!marked) return;
-    store_row(tile + lead * shape.ld, shape, block.lane % 4, static_cast<T *>(rows.data) + offset, 0, shape.dim);
+__device__ __forceinline__ void store_column(const T *tile, const TileShape &shape, const ColumnsArguments &args,
+                                             const HeadBases &bases, int tensor, int64_t column,
+                                             LeadBits<kTiles> wanted) {
+  const int quarter = static_cast<int>(threadIdx.x) % 4;
+  visit_column<kTiles, T>(args, bases, tensor, column, wanted, [&](int lead, T *row, bool marked) {
+    if (marked) store_row(tile + lead * shape.ld, shape, quarter, row, 0, shape.dim);
   });
 }
 

@@ -9,6 +9,7 @@ template <typename Tile> struct ColumnsBackwardShared {
   using T = typename Tile::Element;
   using W = typename Tile::Weight;
   T *class_q, *class_k, *class_v, *class_dout; // [L, ld]
+  HeadBases bases;
   float *class_sums;                           // [3, L, padded]: dq, dk, dv over the columns so far
   float *class_lse, *class_delta;              // [rows]
   // Per warp and lead, [warps, rows]: logit gradients of class query and beat key, and of beat query and class key;
@@ -26,6 +27,7 @@ template <typename Tile> struct ColumnsBackwardShared {
     class_k = class_q + tile;
     class_v = class_k + tile;
     class_dout = class_v + tile;
+    bases.first = carver.take<unsigned char *>(CLEAR_TENSORS);
     class_sums = carver.take<float>(3 * leads * shape.padded);
     class_lse = carver.take<float>(rows);
     class_delta = carver.take<float>(rows);
@@ -96,8 +98,8 @@ __device__ __forceinline__ void column_gradients(const ClearProblem &p, const Co
       const int index = block.warp * kRows + lead;
       delta[i] = shared.own_slope[index];
       lse[i] = valid ? row_lse[lead * p.beats + column] : 0.0f;
-      const float own_weight = valid ? exponential(product(own[i], scale) - lse[i]) : 0.0f;
-      const float class_weight = valid ? exponential(product(foreign[i], scale) - shared.class_lse[lead]) : 0.0f;
+      const float own_weight = valid ? exponential_from(product(own[i], scale), lse[i]) : 0.0f;
+      const float class_weight = valid ? exponential_from(product(foreign[i], scale), shared.class_lse[lead]) : 0.0f;
       __syncwarp();
       if (at.t != 0) continue;
       shared.class_slope[index] = class_weight * (class_factor[i] * foreign_dp[i] - shared.class_delta[lead]) * scale;
@@ -112,7 +114,7 @@ __device__ __forceinline__ void column_gradients(const ClearProblem &p, const Co
     for (int i = 0; i < 8 * kTiles; ++i) {
       const int n = i / 8, h = i / 4 % 2, e = i % 4;
       const bool allowed = local[e / 2] && masks.has_key(at, n, h, e);
-      s[n][h][e] = allowed ? exponential(product(s[n][h][e], scale) - lse[e / 2]) : 0.0f;
+      s[n][h][e] = allowed ? exponential_from(product(s[n][h][e], scale), lse[e / 2]) : 0.0f;
       dp[n][h][e] = allowed ? s[n][h][e] * (dp[n][h][e] - delta[e / 2]) * scale : 0.0f;
     }
     if (dropout.on()) drop<kTiles>(s, dropout, kept);
@@ -171,7 +173,7 @@ __device__ __forceinline__ void store_column_gradients(const ColumnsArguments &a
   constexpr int kRows = kTiles * kTileRows;
   const LanePlace at;
   const int ld = shared.weight_ld, tiles = kTiles == 1 ? 1 : (p.leads + kTileRows - 1) / kTileRows;
-#pragma unroll 1
+#pragma unroll kTiles == 1 ? 3 : 1
   for (int which = 0; which < 3; ++which) {
     const Combination<Tile, kTiles> c = combination<Tile, kTiles>(which, args, block, shared, kRows, masks, column);
     const TileRows<T> source = {c.source, shape.ld, p.leads}, class_source = {c.class_source, shape.ld, p.leads};
@@ -200,7 +202,7 @@ __device__ __forceinline__ void store_column_gradients(const ColumnsArguments &a
       }
     }
     __syncwarp();
-    store_column<kTiles>(shared.v, shape, p, c.tensor, block, column, c.stored);
+    store_column<kTiles>(shared.v, shape, args, shared.bases, c.tensor, column, c.stored);
     __syncwarp();
   }
 }
@@ -264,7 +266,7 @@ __device__ void begin_class_gradients(const ClearProblem &p, const ColumnsBlock 
       const int lead = r * kTileRows + at.g + 8 * i;
       if (at.t != 0 || lead >= p.leads) continue;
       const float factor = dropout.of(lead, lead);
-      const float weight = block.chunk == 0 ? exponential(product(self[i], scale) - shared.class_lse[lead]) : 0.0f;
+      const float weight = block.chunk == 0 ? exponential_from(product(self[i], scale), shared.class_lse[lead]) : 0.0f;
       shared.own_weight[lead] = weight * factor;
       shared.own_slope[lead] = weight * (factor * dself[i] - shared.class_delta[lead]) * scale;
     }
@@ -330,7 +332,7 @@ __device__ __forceinline__ void finish_class_gradients(const ColumnsArguments &a
 }
 
 template <typename Tile, int kTiles, int kDim>
-__global__ void __launch_bounds__(kColumnThreads, kColumnBlocks<kTiles>)
+__global__ void __launch_bounds__(kColumnThreads, (kColumnBlocks<kTiles, kDim>))
     columns_backward(const __grid_constant__ ColumnsArguments args) {
   using T = typename Tile::Element;
   constexpr int kRows = kTiles * kTileRows;
@@ -345,7 +347,9 @@ __global__ void __launch_bounds__(kColumnThreads, kColumnBlocks<kTiles>)
   const float *lse = static_cast<const float *>(p.lse) + row_index(p, block.batch, block.head, p.leads);
 
   LaneMarks<kTiles> marks(p, block.batch, block.begin + block.warp);
+  shared.bases.template find<T>(p, block);
   stage_class_rows(shared.class_q, shape, p, 4, block);
+  __syncthreads();
   for (int64_t first = block.begin; first < block.end; first += warps) {
     const int64_t column = first + block.warp;
     const ColumnMasks<kTiles> masks(marks);
@@ -353,7 +357,7 @@ __global__ void __launch_bounds__(kColumnThreads, kColumnBlocks<kTiles>)
 #pragma unroll 1
       for (int tensor = CLEAR_Q; tensor <= CLEAR_OUT; ++tensor) {
         T *tile = shared.q + tensor * p.leads * shape.ld;
-        stage_column<kTiles>(tile, shape, p, tensor, block, column, masks.valid);
+        stage_column<kTiles>(tile, shape, args, shared.bases, tensor, column, masks.valid);
       }
     }
     copy_commit();

@@ -26,6 +26,7 @@ struct ClassState {
 template <typename Tile> struct ColumnsForwardShared {
   using T = typename Tile::Element;
   T *class_q, *class_k, *class_v; // [L, ld]
+  HeadBases bases;
   float *self;                    // [rows]: logits of the class tokens to themselves
   float *states;                  // [warps, ...]: a ClassState each
   T *q, *k, *v;                   // [L, ld], of this warp's column; `q` later holds results
@@ -42,6 +43,7 @@ template <typename Tile> struct ColumnsForwardShared {
     class_q = carver.take<T>(3 * tile);
     class_k = class_q + tile;
     class_v = class_k + tile;
+    bases.first = carver.take<unsigned char *>(CLEAR_TENSORS);
     self = carver.take<float>(rows);
     states = carver.take<float>(warps * ClassState::floats(shape, leads, rows));
     q = carver.take<T>(warps * 3 * tile) + warp * 3 * tile;
@@ -57,13 +59,12 @@ template <typename Tile> struct ColumnsForwardShared {
 
 // Starts bringing a column to a warp's tiles; the queries of global rows are not wanted.
 template <typename Tile, int kTiles>
-__device__ __forceinline__ void stage_forward(const ClearProblem &p, const ColumnsBlock &block,
-                                              const ColumnsForwardShared<Tile> &shared, const TileShape &shape,
-                                              const ColumnMasks<kTiles> &masks, int64_t column) {
-  const int tile = p.leads * shape.ld;
-#pragma unroll 1
+__device__ __forceinline__ void stage_forward(const ColumnsArguments &args, const ColumnsForwardShared<Tile> &shared,
+                                              const TileShape &shape, const ColumnMasks<kTiles> &masks,
+                                              int64_t column) {
+#pragma unroll
   for (int tensor = CLEAR_Q; tensor <= CLEAR_V; ++tensor) {
-    stage_column<kTiles>(shared.q + tensor * tile, shape, p, tensor, block, column,
+    stage_column<kTiles>(shared.q + tensor * shared.leads * shape.ld, shape, args, shared.bases, tensor, column,
                          tensor == CLEAR_Q ? masks.local : masks.valid);
   }
 }
@@ -73,7 +74,7 @@ __device__ __forceinline__ void advance_softmax(const ClassState &state, int lea
   const float old_max = state.max[lead], max = larger(old_max, logit);
   // With no valid beat so far there is nothing to scale.
   const float base = max == -infinity<float>() ? 0.0f : max;
-  const float kept = exponential(old_max - base), weight = exponential(logit - base);
+  const float kept = exponential_from(old_max, base), weight = exponential_from(logit, base);
   state.max[lead] = max;
   state.sum[lead] = fmaf(kept, state.sum[lead], weight);
   state.kept[lead] = kept;
@@ -111,13 +112,13 @@ __device__ __forceinline__ void forward_column(const ClearProblem &p, const Colu
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       max[i] = quad_max(max[i]);
-      own[i] = exponential(own[i] - max[i]);
+      own[i] = exponential_from(own[i], max[i]);
       sum[i] = 0.0f;
     }
 #pragma unroll
     for (int i = 0; i < 8 * kTiles; ++i) {
       const int n = i / 8, h = i / 4 % 2, e = i % 4;
-      s[n][h][e] = exponential(s[n][h][e] - max[e / 2]);
+      s[n][h][e] = exponential_from(s[n][h][e], max[e / 2]);
       sum[e / 2] += s[n][h][e];
     }
     if (dropout.on()) drop<kTiles>(s, dropout, column_bits<kTiles>(dropout, p, leads[0], column));
@@ -253,7 +254,7 @@ __device__ __forceinline__ void finish_class_rows(const ColumnsArguments &args, 
 }
 
 template <typename Tile, int kTiles, int kDim>
-__global__ void __launch_bounds__(kColumnThreads, kColumnBlocks<kTiles>)
+__global__ void __launch_bounds__(kColumnThreads, (kColumnBlocks<kTiles, kDim>))
     columns_forward(const __grid_constant__ ColumnsArguments args) {
   using T = typename Tile::Element;
   constexpr int kRows = kTiles * kTileRows;
@@ -268,8 +269,10 @@ __global__ void __launch_bounds__(kColumnThreads, kColumnBlocks<kTiles>)
 
   int64_t column = block.begin + block.warp;
   ColumnMasks<kTiles> masks(LaneMarks<kTiles>(p, block.batch, column));
+  shared.bases.template find<T>(p, block);
   stage_class_rows(shared.class_q, shape, p, 3, block);
-  if (column < block.end) stage_forward<Tile, kTiles>(p, block, shared, shape, masks, column);
+  __syncthreads();
+  if (column < block.end) stage_forward<Tile, kTiles>(args, shared, shape, masks, column);
   copy_commit();
   begin_class_rows(state, block, p.leads, kRows);
   copy_wait<0>();
@@ -289,13 +292,14 @@ __global__ void __launch_bounds__(kColumnThreads, kColumnBlocks<kTiles>)
     const LaneMarks<kTiles> next(p, block.batch, column + warps);
     forward_column<Tile, kTiles>(p, shared, state, shape, dropout, masks, lse, column);
     __syncwarp();
-    store_column<kTiles, T>(shared.q, shape, p, CLEAR_OUT, block, column, masks.all(p.leads) & ~masks.globals());
+    store_column<kTiles, T>(shared.q, shape, args, shared.bases, CLEAR_OUT, column,
+                            masks.all(p.leads) & ~masks.globals());
     advance_class_rows(state, shared.v, shape, block, p.leads);
     __syncwarp();
     column += warps;
     if (column >= block.end) break;
     masks = ColumnMasks<kTiles>(next);
-    stage_forward<Tile, kTiles>(p, block, shared, shape, masks, column);
+    stage_forward<Tile, kTiles>(args, shared, shape, masks, column);
     copy_commit();
     copy_wait<0>();
     __syncwarp();

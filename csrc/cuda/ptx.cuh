@@ -148,6 +148,10 @@ namespace clear_cuda {
 
 __device__ __forceinline__ float exponential(float x) { return power_of_two(x * 1.4426950408889634f); }
 __device__ __forceinline__ double exponential(double x) { return exp(x); }
+// Of x - base, in one multiply-add and the power.
+__device__ __forceinline__ float exponential_from(float x, float base) {
+  return power_of_two(fmaf(x, 1.4426950408889634f, -base * 1.4426950408889634f));
+}
 // Of a sum of weights, the largest of which is 1.
 __device__ __forceinline__ float logarithm(float x) { return logarithm_of_two(x) * 0.6931471805599453f; }
 __device__ __forceinline__ double logarithm(double x) { return log(x); }
