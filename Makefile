@@ -8,8 +8,6 @@ JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 READY := $(VENV)/.ready
-# The CUDA extension takes minutes to compile and is not needed here; set to auto or 1 to build it.
-export CLEAR_KERNELS_CUDA ?= 0
 BUILD_INPUTS := setup.py pyproject.toml constraints.txt MANIFEST.in \
 	$(shell find csrc -type f \( -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' \))
 CXX_SOURCES := $(shell find csrc tests -type f \( -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' \))

@@ -8,8 +8,8 @@
 
 namespace clear_cuda {
 
-// Pointers come from `base` by pointer arithmetic alone: that lets the compiler see that they are in shared memory, where
-// addresses have 32 bits and loads and stores instructions of their own.
+// Pointers come from `base` by pointer arithmetic alone: that lets the compiler see that they are in shared memory,
+// where addresses have 32 bits and loads and stores instructions of their own.
 struct Carver {
   unsigned char *base;
   int64_t used = 0;

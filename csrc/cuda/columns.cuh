@@ -51,7 +51,8 @@ struct ColumnsArguments {
   }
 };
 
-// The shape of the tiles: of head dimension kDim and aligned, which the kernel is compiled for, or, if that is 0, of any.
+// The shape of the tiles: of head dimension kDim and aligned, which the kernel is compiled for, or, if that is 0, of
+// any.
 template <typename Tile, int kDim>
 __device__ __forceinline__ TileShape known_shape(const ClearProblem &p, const ColumnsPlan &plan) {
   return kDim != 0 ? tile_shape<Tile>(kDim, true) : tile_shape<Tile>(p.dim, plan.aligned);
@@ -174,8 +175,7 @@ __device__ __forceinline__ void stage_class_rows(T *tiles, const TileShape &shap
 struct HeadBases {
   unsigned char **first; // [CLEAR_TENSORS]
 
-  template <typename T>
-  __device__ void find(const ClearProblem &p, const ColumnsBlock &block) const {
+  template <typename T> __device__ void find(const ClearProblem &p, const ColumnsBlock &block) const {
     if (block.thread >= CLEAR_TENSORS) return;
     T *row = token_row<T>(p.rows[block.thread], block.batch, block.head, p.leads);
     first[block.thread] = reinterpret_cast<unsigned char *>(row);
@@ -270,8 +270,7 @@ __device__ __forceinline__ float4 scaled4(float factor, float4 x) {
 }
 
 // Writes elements d .. d + 3 of a row of `shape.dim` elements to global memory.
-template <typename T>
-__device__ __forceinline__ void store4(T *row, int d, const TileShape &shape, float4 x) {
+template <typename T> __device__ __forceinline__ void store4(T *row, int d, const TileShape &shape, float4 x) {
   if (!shape.aligned) {
     const float elements[4] = {x.x, x.y, x.z, x.w};
 #pragma unroll

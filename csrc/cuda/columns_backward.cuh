@@ -10,14 +10,14 @@ template <typename Tile> struct ColumnsBackwardShared {
   using W = typename Tile::Weight;
   T *class_q, *class_k, *class_v, *class_dout; // [L, ld]
   HeadBases bases;
-  float *class_sums;                           // [3, L, padded]: dq, dk, dv over the columns so far
-  float *class_lse, *class_delta;              // [rows]
+  float *class_sums;              // [3, L, padded]: dq, dk, dv over the columns so far
+  float *class_lse, *class_delta; // [rows]
   // Per warp and lead, [warps, rows]: logit gradients of class query and beat key, and of beat query and class key;
   // dropped-out probabilities of the same two. `own_slope` first holds the deltas of the beats.
   float *class_slope, *own_slope, *class_weight, *own_weight;
-  T *q, *k, *v, *dout; // [L, ld], of this warp's column; `v` later holds results
-  T *out;              // [L, ld]; where `weights` and `slopes` come to lie once the deltas are known
-  W *weights, *slopes; // [rows, weight_ld]: dropped-out probabilities, and gradients of the logits
+  T *q, *k, *v, *dout;   // [L, ld], of this warp's column; `v` later holds results
+  T *out;                // [L, ld]; where `weights` and `slopes` come to lie once the deltas are known
+  W *weights, *slopes;   // [rows, weight_ld]: dropped-out probabilities, and gradients of the logits
   int weight_ld, stride; // elements from one warp's tiles to the next warp's
 
   __host__ __device__ ColumnsBackwardShared(Carver &carver, const TileShape &shape, int leads, int rows, int warps,
@@ -57,8 +57,7 @@ __device__ __forceinline__ void column_deltas(const ClearProblem &p, const Colum
 #pragma unroll 1
   for (int r = 0; r < kTiles && r * kTileRows < p.leads; ++r) {
     float delta[2];
-    Tile::paired(delta, {shared.dout, shape.ld, p.leads}, {shared.out, shape.ld, p.leads}, r * kTileRows,
-                 shape.padded);
+    Tile::paired(delta, {shared.dout, shape.ld, p.leads}, {shared.out, shape.ld, p.leads}, r * kTileRows, shape.padded);
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       if (at.t == 0) shared.own_slope[(block.warp * kTiles + r) * kTileRows + at.g + 8 * i] = delta[i];
@@ -82,8 +81,8 @@ __device__ __forceinline__ void column_gradients(const ClearProblem &p, const Co
 #pragma unroll 1
   for (int r = 0; r < kTiles && r * kTileRows < p.leads; ++r) {
     float s[kTiles][2][4], own[2], foreign[2];
-    Tile::template column_scores<kTiles>(s, own, foreign, rows_of(shared.q), rows_of(shared.k),
-                                         rows_of(shared.class_q), rows_of(shared.class_k), r, shape.padded);
+    Tile::template column_scores<kTiles>(s, own, foreign, rows_of(shared.q), rows_of(shared.k), rows_of(shared.class_q),
+                                         rows_of(shared.class_k), r, shape.padded);
     float dp[kTiles][2][4], own_dp[2], foreign_dp[2];
     Tile::template column_scores<kTiles>(dp, own_dp, foreign_dp, rows_of(shared.dout), rows_of(shared.v),
                                          rows_of(shared.class_dout), rows_of(shared.class_v), r, shape.padded);
@@ -133,10 +132,10 @@ template <typename Tile, int kTiles> struct Combination {
   const typename Tile::Weight *matrix;
   bool transposed;
   const T *source, *class_source;
-  const float *class_factor; // [rows]
+  const float *class_factor;     // [rows]
   LeadBits<kTiles> real, stored; // rows that are not zero; rows to write
-  const float *extra;        // of global rows: [L * T, D] from this column on; or null
-  int tensor;                // where it goes
+  const float *extra;            // of global rows: [L * T, D] from this column on; or null
+  int tensor;                    // where it goes
 };
 
 // dv, dk and dq, in this order, which leaves `slopes` for last.
@@ -158,8 +157,9 @@ combination(int which, const ColumnsArguments &args, const ColumnsBlock &block,
     return {shared.slopes, true,  shared.q, shared.class_q, shared.class_slope + first,
             masks.valid,   leads, extra,    CLEAR_DK};
   }
-  return {shared.slopes,    false, shared.k, shared.class_k, shared.own_slope + first, masks.local,
-          leads & ~masks.globals(), extra, CLEAR_DQ};
+  return {
+      shared.slopes, false,   shared.k, shared.class_k, shared.own_slope + first, masks.local, leads & ~masks.globals(),
+      extra,         CLEAR_DQ};
 }
 
 // dq, dk and dv of one column to global memory. One warp; `v` is free by now and collects the rows.
@@ -283,10 +283,9 @@ __device__ void begin_class_gradients(const ClearProblem &p, const ColumnsBlock 
 
 // Adds `columns` columns, one per warp, to the gradients of the class tokens, in the order of the columns.
 template <typename Tile>
-__device__ __forceinline__ void advance_class_gradients(const ClearProblem &p, const ColumnsBlock &block,
-                                                        const ColumnsBackwardShared<Tile> &shared,
-                                                        const TileShape &shape, const ClassQuads &quads, int rows,
-                                                        int columns) {
+__device__ __forceinline__ void
+advance_class_gradients(const ClearProblem &p, const ColumnsBlock &block, const ColumnsBackwardShared<Tile> &shared,
+                        const TileShape &shape, const ClassQuads &quads, int rows, int columns) {
   const int tile = p.leads * shape.ld, stride = shared.stride;
   const auto *first = shared.q - block.warp * stride;
   quads.each(p.leads, [&](int lead, int d) {
@@ -378,8 +377,7 @@ __global__ void __launch_bounds__(kColumnThreads, (kColumnBlocks<kTiles, kDim>))
     }
     __syncthreads();
     const int64_t left = block.end - first;
-    advance_class_gradients<Tile>(p, block, shared, shape, quads, kRows,
-                                  left < warps ? static_cast<int>(left) : warps);
+    advance_class_gradients<Tile>(p, block, shared, shape, quads, kRows, left < warps ? static_cast<int>(left) : warps);
     __syncthreads();
   }
   finish_class_gradients<Tile>(args, block, shared, shape, quads);

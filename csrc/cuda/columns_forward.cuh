@@ -1,5 +1,5 @@
-// Forward of local beats and class tokens. The warps of a block work on their columns alone; each keeps a running softmax
-// of the class rows over them, and these are put together at the end.
+// Forward of local beats and class tokens. The warps of a block work on their columns alone; each keeps a running
+// softmax of the class rows over them, and these are put together at the end.
 #pragma once
 
 #include "columns.cuh"
@@ -34,7 +34,9 @@ template <typename Tile> struct ColumnsForwardShared {
   int leads, rows, weight_ld;
 
   // A single tile of probabilities stays in registers if the tensor cores take it from there.
-  __host__ __device__ static constexpr bool in_registers(int rows) { return rows == kTileRows && Tile::kScratchRows == 0; }
+  __host__ __device__ static constexpr bool in_registers(int rows) {
+    return rows == kTileRows && Tile::kScratchRows == 0;
+  }
 
   __host__ __device__ ColumnsForwardShared(Carver &carver, const TileShape &shape, int leads_, int rows_, int warps,
                                            int warp)
@@ -86,8 +88,8 @@ __device__ __forceinline__ void advance_softmax(const ClassState &state, int lea
 template <typename Tile, int kTiles>
 __device__ __forceinline__ void forward_column(const ClearProblem &p, const ColumnsForwardShared<Tile> &shared,
                                                const ClassState &state, const TileShape &shape,
-                                               const Dropout<float> &dropout,
-                                               const ColumnMasks<kTiles> &masks, float *lse, int64_t column) {
+                                               const Dropout<float> &dropout, const ColumnMasks<kTiles> &masks,
+                                               float *lse, int64_t column) {
   using T = typename Tile::Element;
   const LanePlace at;
   const float scale = static_cast<float>(p.scale);
@@ -96,8 +98,8 @@ __device__ __forceinline__ void forward_column(const ClearProblem &p, const Colu
 #pragma unroll 1
   for (int r = 0; r < kTiles && r * kTileRows < p.leads; ++r) {
     float s[kTiles][2][4], own[2], foreign[2];
-    Tile::template column_scores<kTiles>(s, own, foreign, rows_of(shared.q), rows_of(shared.k),
-                                         rows_of(shared.class_q), rows_of(shared.class_k), r, shape.padded);
+    Tile::template column_scores<kTiles>(s, own, foreign, rows_of(shared.q), rows_of(shared.k), rows_of(shared.class_q),
+                                         rows_of(shared.class_k), r, shape.padded);
     const int leads[2] = {r * kTileRows + at.g, r * kTileRows + at.g + 8};
     const bool real[2] = {masks.is_valid(leads[0]), masks.is_valid(leads[1])};
     float max[2], sum[2], own_factor[2], foreign_factor[2];

@@ -81,7 +81,9 @@ __global__ void __launch_bounds__(kDenseThreads, (kForwardBlocks<Tile, kPieces>)
 #pragma unroll
     for (int i = 0; i < 8 * kPieces; ++i) out[i / 8][i / 4 % 2][i % 4] *= kept[i / 2 % 2];
     const int tiles = block.count - first > kTileRows ? 2 : 1;
-    Tile::template multiply<kStepTiles, kPieces>(out, s, tiles, {keys + kStepRows * shape.ld + columns.first, shape.ld, kStepRows}, columns.pieces, shared.scratch);
+    Tile::template multiply<kStepTiles, kPieces>(out, s, tiles,
+                                                 {keys + kStepRows * shape.ld + columns.first, shape.ld, kStepRows},
+                                                 columns.pieces, shared.scratch);
   };
   walk_steps(0, block.count, args.plan.stages, stage, work);
 

@@ -48,8 +48,7 @@ struct ScalarTile {
     }
   }
 
-  __device__ static void paired(float (&x)[2], const TileRows<float> &a, const TileRows<float> &b, int first,
-                                int dim) {
+  __device__ static void paired(float (&x)[2], const TileRows<float> &a, const TileRows<float> &b, int first, int dim) {
     const LanePlace at;
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
@@ -64,8 +63,7 @@ struct ScalarTile {
   template <int kTiles>
   __device__ static void column_scores(float (&s)[kTiles][2][4], float (&own)[2], float (&foreign)[2],
                                        const TileRows<float> &a, const TileRows<float> &b,
-                                       const TileRows<float> &class_a, const TileRows<float> &class_b, int r,
-                                       int dim) {
+                                       const TileRows<float> &class_a, const TileRows<float> &class_b, int r, int dim) {
     clear(s);
     row_scores<kTiles>(s, a, b, r * kTileRows, dim);
     paired(own, a, class_b, r * kTileRows, dim);
