@@ -21,7 +21,7 @@ help:
 	@echo 'make lint | format | pytest      parts of it; format rewrites Python and C++ in place'
 	@echo 'make test-triton-registers       an open check: no Triton kernel spills registers, compiled for five GPU generations'
 	@echo 'make bench [ARGS="--quick"]      the attention against what else one could use'
-	@echo 'make sanitize                    the C++ kernel under the address and undefined-behaviour sanitizers'
+	@echo 'make sanitize                    the C++ kernel, and the CUDA kernels on the host, under sanitizers'
 	@echo 'make wheel | clean               a wheel in dist/ | remove what was built (the environment stays)'
 	@echo 'Settings: PYTHON=$(PYTHON) VENV=$(VENV) JOBS=$(JOBS)'
 
@@ -64,6 +64,7 @@ sanitize: $(READY)
 		$(abspath $(BIN))/python -c 'import clear_kernels._cpu as m; assert "sanitize" in m.__file__, m.__file__' && \
 		$(abspath $(BIN))/python -m pytest tests/kernels -k "cpu and not compile" \
 			--ignore-glob='*/test_cuda*' --ignore-glob='*/test_triton*' -p no:cacheprovider --durations=5
+	CLEAR_KERNELS_SANITIZE=1 $(BIN)/python -m pytest tests/kernels/test_cuda_sanitized.py
 
 wheel: $(READY)
 	$(PIP) wheel --no-deps -w dist .
