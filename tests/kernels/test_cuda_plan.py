@@ -79,7 +79,7 @@ def plan(
 @pytest.mark.parametrize("dim", TUNED)
 def test_tuned_shapes_go_by_tiles_and_fit(gpu: str, form: int, dim: int, backward: bool) -> None:
     for dtype in (torch.bfloat16, torch.float16):
-        made = plan(gpu, form, dim=dim, dtype=dtype, backward=backward)
+        made = plan(gpu, form, dim=dim, dtype=dtype, backward=backward, beats=180 if form == PACKED else 15)
         assert not made["row_by_row"]
         assert max(made["column_shared"], made["dense_shared"]) <= GPUS[gpu][1]
         for part, wanted in (("column", COLUMN_WARPS), ("dense", DENSE_WARPS)):
