@@ -8,8 +8,6 @@ JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 READY := $(VENV)/.ready
-# The CUDA extension takes minutes to compile and is not needed here; set to auto or 1 to build it.
-export CLEAR_KERNELS_CUDA ?= 0
 BUILD_INPUTS := setup.py pyproject.toml constraints.txt MANIFEST.in \
 	$(shell find csrc -type f \( -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' \))
 CXX_SOURCES := $(shell find csrc tests -type f \( -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' \))
@@ -23,7 +21,7 @@ help:
 	@echo 'make lint | format | pytest      parts of it; format rewrites Python and C++ in place'
 	@echo 'make test-triton-registers       an open check: no Triton kernel spills registers, compiled for five GPU generations'
 	@echo 'make bench [ARGS="--quick"]      the attention against what else one could use'
-	@echo 'make sanitize                    the C++ kernel under the address and undefined-behaviour sanitizers'
+	@echo 'make sanitize                    the C++ kernel, and the CUDA kernels on the host, under sanitizers'
 	@echo 'make wheel | clean               a wheel in dist/ | remove what was built (the environment stays)'
 	@echo 'Settings: PYTHON=$(PYTHON) VENV=$(VENV) JOBS=$(JOBS)'
 
@@ -66,6 +64,7 @@ sanitize: $(READY)
 		$(abspath $(BIN))/python -c 'import clear_kernels._cpu as m; assert "sanitize" in m.__file__, m.__file__' && \
 		$(abspath $(BIN))/python -m pytest tests/kernels -k "cpu and not compile" \
 			--ignore-glob='*/test_cuda*' --ignore-glob='*/test_triton*' -p no:cacheprovider --durations=5
+	CLEAR_KERNELS_SANITIZE=1 $(BIN)/python -m pytest tests/kernels/test_cuda_sanitized.py
 
 wheel: $(READY)
 	$(PIP) wheel --no-deps -w dist .

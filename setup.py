@@ -47,6 +47,9 @@ X86_VARIANTS = {
     "avx512": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma", "-mf16c"],
 }
 DEFAULT_CUDA_ARCHS = ("75", "80", "86", "90", "100", "120")
+# What the CUDA sources make use of: nothing came after 8.0. One of these is compiled for all GPUs from it on, which the
+# assembler alone tells apart; compiling for each anew would double the time of a build.
+CUDA_FEATURES = ("75", "80")
 
 
 def say(message: str) -> None:
@@ -94,14 +97,21 @@ def cuda_architectures(nvcc: str) -> list[str]:
     archs = [arch for arch in DEFAULT_CUDA_ARCHS if f"compute_{arch}" in known]
     if not archs:
         raise CompileError(f"{nvcc} knows none of the architectures {DEFAULT_CUDA_ARCHS}; set TORCH_CUDA_ARCH_LIST.")
-    return [*archs[:-1], f"{archs[-1]}+PTX"]
+    newest = max((arch for arch in archs if arch in CUDA_FEATURES), default=archs[0], key=int)
+    return [f"{arch}+PTX" if arch == newest else arch for arch in archs]
 
 
 def gencode(archs: Iterable[str]) -> list[str]:
-    pairs = [(arch.removesuffix("+PTX"), arch.endswith("+PTX")) for arch in archs]
-    codes = [(number, f"sm_{number}") for number, _ in pairs]
-    codes += [(number, f"compute_{number}") for number, ptx in pairs if ptx]
-    return [f"-gencode=arch=compute_{number},code={code}" for number, code in codes]
+    """One option per set of features, with the real architectures and the intermediate code to make of it."""
+    codes: dict[str, list[str]] = {}
+    for arch in archs:
+        number = arch.removesuffix("+PTX")
+        older = [features for features in CUDA_FEATURES if number.isdigit() and int(features) <= int(number)]
+        features = older[-1] if older else number  # "90a" stands for itself
+        codes.setdefault(features, []).append(f"sm_{number}")
+        if arch.endswith("+PTX"):
+            codes[features].append(f"compute_{features}")
+    return [f"-gencode=arch=compute_{features},code=[{','.join(made)}]" for features, made in codes.items()]
 
 
 class BuildPython(build_py):

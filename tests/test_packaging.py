@@ -230,12 +230,17 @@ def test_architectures_go_as_far_as_nvcc_does(
     nvcc.chmod(0o755)
     monkeypatch.setenv("CUDA_HOME", str(tmp_path))
     assert build["find_nvcc"]() == str(nvcc)
-    assert build["cuda_architectures"](str(nvcc)) == ["80", "90+PTX"]
-    assert build["gencode"](["80", "90+PTX"]) == [
-        "-gencode=arch=compute_80,code=sm_80",
-        "-gencode=arch=compute_90,code=sm_90",
-        "-gencode=arch=compute_90,code=compute_90",
+    assert build["cuda_architectures"](str(nvcc)) == ["80+PTX", "90"]
+
+
+def test_features_are_compiled_once_for_all_gpus_that_have_them(build: dict[str, Any]) -> None:
+    assert build["gencode"](["75", "80+PTX", "86", "90", "90a", "120"]) == [
+        "-gencode=arch=compute_75,code=[sm_75]",
+        "-gencode=arch=compute_80,code=[sm_80,compute_80,sm_86,sm_90,sm_120]",
+        "-gencode=arch=compute_90a,code=[sm_90a]",
     ]
+    assert build["gencode"](["90+PTX"]) == ["-gencode=arch=compute_80,code=[sm_90,compute_80]"]
+    assert build["gencode"](["70"]) == ["-gencode=arch=compute_70,code=[sm_70]"]
 
 
 @pytest.mark.parametrize(

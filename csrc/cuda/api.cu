@@ -62,7 +62,7 @@ template <typename Tile> cudaError_t by_tiles(const Call &call, const ClearProbl
   }
   const ClassPartials partials = {call.at<float>(layout.class_max), call.at<float>(layout.class_sum),
                                   call.at<float>(layout.class_rows)};
-  const ColumnsArguments args = {p, call.plan.columns, partials, global_dk, global_dv};
+  const ColumnsArguments args(p, call.plan.columns, partials, global_dk, global_dv);
   return run_columns<Tile>(args, call.backward, call.stream);
 }
 

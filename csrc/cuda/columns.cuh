@@ -16,11 +16,11 @@ constexpr int kColumnWarps = 8;
 constexpr int kColumnThreads = 32 * kColumnWarps;
 
 // Largest blocks of a multiprocessor that the compiler keeps registers for, so many that it need not spill. Turing has
-// shared memory for half a block only, and spends many registers on bfloat16.
+// shared memory for half a block only, and spends many registers on bfloat16; at D 128 shared memory is the limit.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
-template <int kTiles> constexpr int kColumnBlocks = 1;
+template <int kTiles, int kDim> constexpr int kColumnBlocks = 1;
 #else
-template <int kTiles> constexpr int kColumnBlocks = kTiles == 1 ? 2 : 1;
+template <int kTiles, int kDim> constexpr int kColumnBlocks = kTiles == 1 && kDim != 128 ? 2 : 1;
 #endif
 
 struct ColumnsPlan {
@@ -42,25 +42,58 @@ struct ColumnsArguments {
   ClassPartials partials;
   // CLEAR_MIXED backward: what the global queries give to dk and dv of global keys, [B * H, L * T, D] each.
   const float *global_dk, *global_dv;
+  int64_t lead_step[CLEAR_TENSORS]; // elements from one lead to the next, by tensor
+
+  ColumnsArguments(const ClearProblem &problem_, const ColumnsPlan &plan_, const ClassPartials &partials_,
+                   const float *global_dk_, const float *global_dv_)
+      : problem(problem_), plan(plan_), partials(partials_), global_dk(global_dk_), global_dv(global_dv_) {
+    for (int i = 0; i < CLEAR_TENSORS; ++i) lead_step[i] = problem.beats * problem.rows[i].row;
+  }
 };
 
-// One bit per lead: the state of the tokens of a beat column.
-struct ColumnMasks {
-  uint64_t valid, local; // local: valid and not global
+// The shape of the tiles: of head dimension kDim and aligned, which the kernel is compiled for, or, if that is 0, of
+// any.
+template <typename Tile, int kDim>
+__device__ __forceinline__ TileShape known_shape(const ClearProblem &p, const ColumnsPlan &plan) {
+  return kDim != 0 ? tile_shape<Tile>(kDim, true) : tile_shape<Tile>(p.dim, plan.aligned);
+}
 
-  template <int kTiles> __device__ static ColumnMasks read(const ClearProblem &p, int64_t batch, int64_t column) {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    ColumnMasks masks = {0, 0};
+// What the masks say of the beats whose leads are this lane and this lane + 32.
+template <int kTiles> struct LaneMarks {
+  static constexpr int kHalves = (kTiles + 1) / 2;
+  bool valid[kHalves], local[kHalves]; // local: valid and not global
+
+  __device__ LaneMarks(const ClearProblem &p, int64_t batch, int64_t column) {
 #pragma unroll
-    for (int half = 0; half < (kTiles + 1) / 2; ++half) {
-      const int lead = lane + 32 * half;
+    for (int half = 0; half < kHalves; ++half) {
+      const int lead = static_cast<int>(threadIdx.x) % 32 + 32 * half;
       const int64_t beat = lead * p.beats + column;
-      const bool valid = lead < p.leads && beat_valid(p, batch, beat);
-      const bool local = valid && !beat_visible(p, batch, beat);
-      masks.valid |= static_cast<uint64_t>(__ballot_sync(kWholeWarp, valid)) << (32 * half);
-      masks.local |= static_cast<uint64_t>(__ballot_sync(kWholeWarp, local)) << (32 * half);
+      valid[half] = lead < p.leads && column < p.beats && beat_valid(p, batch, beat);
+      local[half] = valid[half] && !beat_visible(p, batch, beat);
     }
-    return masks;
+  }
+};
+
+template <bool kWide> struct LeadBitsOf {
+  using Type = uint32_t;
+};
+template <> struct LeadBitsOf<true> {
+  using Type = uint64_t;
+};
+// One bit per lead.
+template <int kTiles> using LeadBits = typename LeadBitsOf<(kTiles > 2)>::Type;
+
+// The state of the tokens of a beat column.
+template <int kTiles> struct ColumnMasks {
+  using Bits = LeadBits<kTiles>;
+  Bits valid = 0, local = 0;
+
+  __device__ explicit ColumnMasks(const LaneMarks<kTiles> &marks) {
+#pragma unroll
+    for (int half = 0; half < marks.kHalves; ++half) {
+      valid |= static_cast<Bits>(__ballot_sync(kWholeWarp, marks.valid[half])) << (32 * half);
+      local |= static_cast<Bits>(__ballot_sync(kWholeWarp, marks.local[half])) << (32 * half);
+    }
   }
   // Whether the key of fragment element s[n][h][e] is valid; n, h and e are constants after unrolling.
   __device__ bool has_key(const LanePlace &at, int n, int h, int e) const {
@@ -70,6 +103,11 @@ struct ColumnMasks {
   __device__ bool is_valid(int lead) const { return (valid >> lead & 1) != 0; }
   __device__ bool is_local(int lead) const { return (local >> lead & 1) != 0; }
   __device__ bool is_global(int lead) const { return is_valid(lead) && !is_local(lead); }
+  __device__ Bits globals() const { return valid & ~local; }
+  // Of all leads.
+  __device__ static Bits all(int leads) {
+    return leads == 8 * static_cast<int>(sizeof(Bits)) ? ~Bits{0} : (Bits{1} << leads) - 1;
+  }
 };
 
 // What every columns kernel knows of its block.
@@ -125,78 +163,127 @@ __device__ __forceinline__ void class_factors(float (&own)[2], float (&foreign)[
 // Brings the class tokens' rows of the first `tensors` tensors to adjacent tiles, all threads together.
 template <typename T>
 __device__ __forceinline__ void stage_class_rows(T *tiles, const TileShape &shape, const ClearProblem &p, int tensors,
-                                                 const ColumnsBlock &block, int rows) {
+                                                 const ColumnsBlock &block) {
 #pragma unroll 1
   for (int tensor = 0; tensor < tensors; ++tensor) {
-    stage_rows(tiles + tensor * rows * shape.ld, shape, rows, block.thread, block.threads, [&](int lead) -> const T * {
-      return lead < p.leads ? token_row<const T>(p.rows[tensor], block.batch, block.head, lead) : nullptr;
-    });
+    stage_rows(tiles + tensor * p.leads * shape.ld, shape, p.leads, block.thread, block.threads,
+               [&](int lead) { return token_row<const T>(p.rows[tensor], block.batch, block.head, lead); });
   }
 }
 
-// Brings a beat column of the first `tensors` tensors to adjacent tiles, one warp alone: the rows that `wanted` marks,
-// or `wanted_q` for q; the others become zero.
-template <typename T>
-__device__ __forceinline__ void stage_column(T *tiles, const TileShape &shape, const ClearProblem &p, int tensors,
-                                             const ColumnsBlock &block, int rows, int64_t column, uint64_t wanted_q,
-                                             uint64_t wanted) {
-#pragma unroll 1
-  for (int tensor = 0; tensor < tensors; ++tensor) {
-    const uint64_t marks = tensor == CLEAR_Q ? wanted_q : wanted;
-    stage_rows(tiles + tensor * rows * shape.ld, shape, rows, block.lane, 32, [&](int lead) -> const T * {
-      return (marks >> lead & 1) != 0
-                 ? token_row<const T>(p.rows[tensor], block.batch, block.head, beat_position(p, lead, column))
-                 : nullptr;
-    });
+// Where the first beat of every tensor's head lies, worked out once by a thread per tensor and kept in shared memory.
+struct HeadBases {
+  unsigned char **first; // [CLEAR_TENSORS]
+
+  template <typename T> __device__ void find(const ClearProblem &p, const ColumnsBlock &block) const {
+    if (block.thread >= CLEAR_TENSORS) return;
+    T *row = token_row<T>(p.rows[block.thread], block.batch, block.head, p.leads);
+    first[block.thread] = reinterpret_cast<unsigned char *>(row);
   }
+  // The row of the beat of `lead` in a column.
+  template <typename T>
+  __device__ __forceinline__ T *row(const ColumnsArguments &args, int tensor, int lead, int64_t column) const {
+    return reinterpret_cast<T *>(first[tensor]) + lead * args.lead_step[tensor] +
+           column * args.problem.rows[tensor].row;
+  }
+};
+
+// The rows of a beat column as their lanes share them: four lanes to a row, eight rows at a time.
+template <int kTiles, typename T, typename Visit>
+__device__ __forceinline__ void visit_column(const ColumnsArguments &args, const HeadBases &bases, int tensor,
+                                             int64_t column, LeadBits<kTiles> marks, Visit visit) {
+  const int first = static_cast<int>(threadIdx.x) % 32 / 4, leads = args.problem.leads;
+  const int64_t step = 8 * args.lead_step[tensor];
+  T *row = bases.row<T>(args, tensor, first, column);
+#pragma unroll kTiles == 1 ? 2 : 1
+  for (int i = 0; i < 2 * kTiles; ++i) {
+    const int lead = first + 8 * i;
+    if (lead >= leads) break;
+    visit(lead, row, (marks >> lead & 1) != 0);
+    row += step;
+  }
+}
+
+// Starts bringing a beat column of tensor number `tensor` to a tile, one warp alone: the rows that `wanted` marks; the
+// others become zero.
+template <int kTiles, typename T>
+__device__ __forceinline__ void stage_column(T *tile, const TileShape &shape, const ColumnsArguments &args,
+                                             const HeadBases &bases, int tensor, int64_t column,
+                                             LeadBits<kTiles> wanted) {
+  const int quarter = static_cast<int>(threadIdx.x) % 4;
+  visit_column<kTiles, T>(args, bases, tensor, column, wanted, [&](int lead, const T *row, bool there) {
+    stage_row(tile + lead * shape.ld, shape, quarter, row, there);
+  });
 }
 
 // Writes the rows of a beat column that `wanted` marks.
-template <typename T>
-__device__ __forceinline__ void store_column(const T *tile, const TileShape &shape, const ClearProblem &p,
-                                             const ClearRows &target, const ColumnsBlock &block, int rows,
-                                             int64_t column, uint64_t wanted) {
-  store_rows(tile, shape, rows, 0, shape.dim, block.lane, 32, [&](int lead) -> T * {
-    return (wanted >> lead & 1) != 0 ? token_row<T>(target, block.batch, block.head, beat_position(p, lead, column))
-                                     : nullptr;
+template <int kTiles, typename T>
+__device__ __forceinline__ void store_column(const T *tile, const TileShape &shape, const ColumnsArguments &args,
+                                             const HeadBases &bases, int tensor, int64_t column,
+                                             LeadBits<kTiles> wanted) {
+  const int quarter = static_cast<int>(threadIdx.x) % 4;
+  visit_column<kTiles, T>(args, bases, tensor, column, wanted, [&](int lead, T *row, bool marked) {
+    if (marked) store_row(tile + lead * shape.ld, shape, quarter, row, 0, shape.dim);
   });
 }
 
 constexpr int kColumnPieces = 2; // of 16 columns of the result, computed together
 
-// Places pieces of results into a tile of elements; rows g and g + 8 become zero unless `real`.
+// Places pieces of results into rows `first` + g and `first` + g + 8 of a tile, as far as it has them; they become zero
+// unless `real`.
 template <typename Tile, int kPieces>
-__device__ __forceinline__ void put_elements(typename Tile::Element *tile, int ld, const float (&x)[kPieces][2][4],
-                                             int pieces, const bool (&real)[2]) {
+__device__ __forceinline__ void put_elements(typename Tile::Element *tile, int ld, int first, int rows,
+                                             const float (&x)[kPieces][2][4], int pieces, const bool (&real)[2]) {
   const LanePlace at;
 #pragma unroll
-  for (int j = 0; j < kPieces; ++j) {
-    if (j >= pieces) break;
+  for (int i = 0; i < 2; ++i) {
+    const int row = first + at.g + 8 * i;
+    if (row >= rows) continue;
+    typename Tile::Element *target = tile + row * ld;
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int h = i / 2, e = i % 2 * 2;
-      const float low = real[i % 2] ? x[j][h][e] : 0.0f, high = real[i % 2] ? x[j][h][e + 1] : 0.0f;
-      Tile::store_pair(tile + fragment_row(at, e) * ld + 16 * j + Tile::first_column(at, h), low, high);
+    for (int j = 0; j < kPieces; ++j) {
+      if (j >= pieces) break;
+#pragma unroll
+      for (int h = 0; h < 2; ++h) {
+        const float low = real[i] ? x[j][h][2 * i] : 0.0f, high = real[i] ? x[j][h][2 * i + 1] : 0.0f;
+        Tile::store_pair(target + 16 * j + Tile::first_column(at, h), low, high);
+      }
     }
   }
 }
 
-__device__ __forceinline__ uint64_t all_leads(const ClearProblem &p) {
-  return p.leads == 64 ? ~uint64_t{0} : (uint64_t{1} << p.leads) - 1;
-}
-
-// Four adjacent elements.
+// Four adjacent elements in shared memory.
+__device__ __forceinline__ float4 widen4(const float *x) { return *reinterpret_cast<const float4 *>(x); }
 template <typename T> __device__ __forceinline__ float4 widen4(const T *x) {
-  return make_float4(widen(x[0]), widen(x[1]), widen(x[2]), widen(x[3]));
-}
-template <> __device__ __forceinline__ float4 widen4<float>(const float *x) {
-  return *reinterpret_cast<const float4 *>(x);
+  const uint2 pairs = *reinterpret_cast<const uint2 *>(x);
+  const float2 low = unpack2<T>(pairs.x), high = unpack2<T>(pairs.y);
+  return make_float4(low.x, low.y, high.x, high.y);
 }
 __device__ __forceinline__ void add4(float4 &sum, float factor, float4 x) {
   sum.x = fmaf(factor, x.x, sum.x);
   sum.y = fmaf(factor, x.y, sum.y);
   sum.z = fmaf(factor, x.z, sum.z);
   sum.w = fmaf(factor, x.w, sum.w);
+}
+__device__ __forceinline__ float4 scaled4(float factor, float4 x) {
+  return make_float4(factor * x.x, factor * x.y, factor * x.z, factor * x.w);
+}
+
+// Writes elements d .. d + 3 of a row of `shape.dim` elements to global memory.
+template <typename T> __device__ __forceinline__ void store4(T *row, int d, const TileShape &shape, float4 x) {
+  if (!shape.aligned) {
+    const float elements[4] = {x.x, x.y, x.z, x.w};
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      if (d + i < shape.dim) row[d + i] = narrow<T>(elements[i]);
+    }
+  } else if (d < shape.dim) {
+    if constexpr (sizeof(T) == 4) {
+      *reinterpret_cast<float4 *>(row + d) = x;
+    } else {
+      *reinterpret_cast<uint2 *>(row + d) = make_uint2(pack2<T>(x.x, x.y), pack2<T>(x.z, x.w));
+    }
+  }
 }
 
 } // namespace clear_cuda

@@ -29,7 +29,7 @@ template <typename Tile> constexpr bool kHalves = sizeof(typename Tile::Element)
 template <typename Tile, int kPieces>
 constexpr int kForwardBlocks = at_most_dense_blocks(kHalves<Tile> ? (kPieces <= 6 ? 4 : 3) : (kPieces <= 4 ? 3 : 2));
 template <typename Tile, int kPieces>
-constexpr int kQueryBlocks = at_most_dense_blocks(kHalves<Tile> ? (kPieces <= 4 ? 4 : 3) : (kPieces <= 4 ? 3 : 2));
+constexpr int kQueryBlocks = at_most_dense_blocks(kHalves<Tile> ? (kPieces <= 4 ? 4 : 3) : 2);
 template <typename Tile, int kPieces>
 constexpr int kKeyBlocks = at_most_dense_blocks(kHalves<Tile> && kPieces <= 4 ? 3 : 2);
 

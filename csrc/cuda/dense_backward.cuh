@@ -100,7 +100,7 @@ __global__ void __launch_bounds__(kDenseThreads, (kQueryBlocks<Tile, kPieces>))
       s[n][h][e] = weight * (dp[n][h][e] - delta[e / 2]) * scale;
     }
     const int tiles = block.count - first > kTileRows ? 2 : 1;
-    Tile::template multiply<kStepTiles, kPieces>(dq, s, tiles, k + columns.first, shape.ld, columns.pieces,
+    Tile::template multiply<kStepTiles, kPieces>(dq, s, tiles, {k + columns.first, shape.ld, kStepRows}, columns.pieces,
                                                  shared.scratch);
   };
   walk_steps(0, block.count, args.plan.stages, stage, work);
@@ -182,10 +182,10 @@ __global__ void __launch_bounds__(kDenseThreads, (kKeyBlocks<Tile, kPieces>))
     }
     if (dropout.on()) drop<kStepTiles>(s, dropout, kept);
     const int tiles = block.count - first > kTileRows ? 2 : 1;
-    Tile::template multiply<kStepTiles, kPieces>(dv, s, tiles, dout + columns.first, shape.ld, columns.pieces,
-                                                 shared.scratch);
-    Tile::template multiply<kStepTiles, kPieces>(dk, dp, tiles, q + columns.first, shape.ld, columns.pieces,
-                                                 shared.scratch);
+    Tile::template multiply<kStepTiles, kPieces>(dv, s, tiles, {dout + columns.first, shape.ld, kStepRows},
+                                                 columns.pieces, shared.scratch);
+    Tile::template multiply<kStepTiles, kPieces>(dk, dp, tiles, {q + columns.first, shape.ld, kStepRows},
+                                                 columns.pieces, shared.scratch);
   };
   walk_steps(args.plan.first_slot, block.count, args.plan.stages, stage, work);
   if (args.global_dk != nullptr) {

@@ -81,7 +81,8 @@ __global__ void __launch_bounds__(kDenseThreads, (kForwardBlocks<Tile, kPieces>)
 #pragma unroll
     for (int i = 0; i < 8 * kPieces; ++i) out[i / 8][i / 4 % 2][i % 4] *= kept[i / 2 % 2];
     const int tiles = block.count - first > kTileRows ? 2 : 1;
-    Tile::template multiply<kStepTiles, kPieces>(out, s, tiles, keys + kStepRows * shape.ld + columns.first, shape.ld,
+    Tile::template multiply<kStepTiles, kPieces>(out, s, tiles,
+                                                 {keys + kStepRows * shape.ld + columns.first, shape.ld, kStepRows},
                                                  columns.pieces, shared.scratch);
   };
   walk_steps(0, block.count, args.plan.stages, stage, work);
@@ -92,7 +93,7 @@ __global__ void __launch_bounds__(kDenseThreads, (kForwardBlocks<Tile, kPieces>)
     const int slot = block.my_slot(at.g + 8 * i);
     real[i] = slot < block.count;
     sum[i] = quad_sum(sum[i]);
-    const float normalise = 1.0f / sum[i];
+    const float normalise = reciprocal(sum[i]);
 #pragma unroll
     for (int j = 0; j < 4 * kPieces; ++j) out[j / 4][j / 2 % 2][j % 2 + 2 * i] *= normalise;
     if (at.t == 0 && block.part == 0 && slot < block.total) {

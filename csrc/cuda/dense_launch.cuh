@@ -10,7 +10,7 @@ namespace clear_cuda {
 
 template <typename Tile> int64_t dense_shared_bytes(const ClearProblem &p, bool backward, int warps, int stages) {
   const TileShape shape = tile_shape<Tile>(p.dim, true);
-  Carver carver{nullptr};
+  Carver carver = Carver::nowhere();
   if (backward) {
     DenseBackwardShared<Tile>(carver, shape, warps, stages, 0);
   } else {

@@ -12,6 +12,15 @@ constexpr uint32_t kWholeWarp = 0xffffffffu;
 
 using Fragment = float[2][4];
 
+// Tiles one below the other in shared memory, of which only the first `count` rows exist. The last one stands for those
+// beyond, whose results nobody uses: so 12 leads take the room of 12 rows and not of 16.
+template <typename T> struct TileRows {
+  const T *data;
+  int ld, count;
+  __device__ const T *row(int r) const { return data + (r < count ? r : count - 1) * ld; }
+  __device__ TileRows from(int column) const { return {data + column, ld, count}; }
+};
+
 struct LanePlace {
   int lane, g, t;
   __device__ LanePlace() : lane(static_cast<int>(threadIdx.x) % 32), g(lane / 4), t(lane % 4) {}

@@ -38,8 +38,15 @@ template <> __device__ __forceinline__ uint32_t pack2<__nv_bfloat16>(float low, 
   return reinterpret_cast<const uint32_t &>(pair);
 }
 
-__device__ __forceinline__ float logarithm(float x) { return logf(x); }
-__device__ __forceinline__ double logarithm(double x) { return log(x); }
+template <typename T> __device__ __forceinline__ float2 unpack2(uint32_t pair);
+template <> __device__ __forceinline__ float2 unpack2<__half>(uint32_t pair) {
+  const __half2 x = reinterpret_cast<const __half2 &>(pair);
+  return make_float2(__half2float(x.x), __half2float(x.y));
+}
+template <> __device__ __forceinline__ float2 unpack2<__nv_bfloat16>(uint32_t pair) {
+  return make_float2(__int_as_float(static_cast<int>(pair << 16)),
+                     __int_as_float(static_cast<int>(pair & 0xffff0000u)));
+}
 
 // A product that is rounded at once: fused into the next sum, a logit would differ between forward and backward.
 __device__ __forceinline__ float product(float a, float b) { return __fmul_rn(a, b); }

@@ -26,12 +26,26 @@ __device__ __forceinline__ float power_of_two(float x) {
   return y;
 }
 
-// Starts copying 16 bytes from global to shared memory.
-__device__ __forceinline__ void copy16(void *shared, const void *global) {
+// The logarithm to base 2 and the reciprocal, to 22 bits or so, of numbers that are not subnormal.
+__device__ __forceinline__ float logarithm_of_two(float x) {
+  float y;
+  asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+__device__ __forceinline__ float reciprocal(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+// Starts copying 16 bytes from global to shared memory; zeros, and no look at `global`, unless `there`.
+__device__ __forceinline__ void copy16(void *shared, const void *global, bool there) {
 #if __CUDA_ARCH__ >= 800
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(shared)), "l"(global) : "memory");
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global),
+               "r"(there ? 16 : 0)
+               : "memory");
 #else
-  *static_cast<uint4 *>(shared) = *static_cast<const uint4 *>(global);
+  *static_cast<uint4 *>(shared) = there ? *static_cast<const uint4 *>(global) : make_uint4(0, 0, 0, 0);
 #endif
 }
 
@@ -134,5 +148,12 @@ namespace clear_cuda {
 
 __device__ __forceinline__ float exponential(float x) { return power_of_two(x * 1.4426950408889634f); }
 __device__ __forceinline__ double exponential(double x) { return exp(x); }
+// Of x - base, in one multiply-add and the power.
+__device__ __forceinline__ float exponential_from(float x, float base) {
+  return power_of_two(fmaf(x, 1.4426950408889634f, -base * 1.4426950408889634f));
+}
+// Of a sum of weights, the largest of which is 1.
+__device__ __forceinline__ float logarithm(float x) { return logarithm_of_two(x) * 0.6931471805599453f; }
+__device__ __forceinline__ double logarithm(double x) { return log(x); }
 
 } // namespace clear_cuda

@@ -23,16 +23,24 @@ struct ScalarTile {
 
   template <int kTiles>
   __device__ static void scores(float (&s)[kTiles][2][4], const float *a, const float *b, int ld, int dim) {
+    row_scores<kTiles>(s, {a, ld, kTileRows}, {b, ld, kTiles * kTileRows}, 0, dim);
+  }
+
+  // s[n] += a_first b_n^T, where a_first are the rows from `first` on and b_n consecutive tiles.
+  template <int kTiles>
+  __device__ static void row_scores(float (&s)[kTiles][2][4], const TileRows<float> &a, const TileRows<float> &b,
+                                    int first, int dim) {
     const LanePlace at;
+    const float *upper_at = a.row(first + at.g), *lower_at = a.row(first + at.g + 8);
 #pragma unroll 1
     for (int k = 0; k < dim; k += 4) {
-      const float4 upper = load4(a + at.g * ld + k), lower = load4(a + (at.g + 8) * ld + k);
+      const float4 upper = load4(upper_at + k), lower = load4(lower_at + k);
 #pragma unroll
       for (int n = 0; n < kTiles; ++n) {
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
           const int h = i / 2, e = i % 2;
-          const float4 right = load4(b + (n * kTileRows + fragment_column(at, h, e)) * ld + k);
+          const float4 right = load4(b.row(n * kTileRows + fragment_column(at, h, e)) + k);
           s[n][h][e] = dot4(upper, right, s[n][h][e]);
           s[n][h][e + 2] = dot4(lower, right, s[n][h][e + 2]);
         }
@@ -40,27 +48,26 @@ struct ScalarTile {
     }
   }
 
-  __device__ static void paired(float (&x)[2], const float *a, const float *b, int ld, int dim) {
+  __device__ static void paired(float (&x)[2], const TileRows<float> &a, const TileRows<float> &b, int first, int dim) {
     const LanePlace at;
-    x[0] = x[1] = 0.0f;
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const float *left = a.row(first + at.g + 8 * i), *right = b.row(first + at.g + 8 * i);
+      x[i] = 0.0f;
 #pragma unroll 1
-    for (int k = 4 * at.t; k < dim; k += 16) {
-      x[0] = dot4(load4(a + at.g * ld + k), load4(b + at.g * ld + k), x[0]);
-      x[1] = dot4(load4(a + (at.g + 8) * ld + k), load4(b + (at.g + 8) * ld + k), x[1]);
+      for (int k = 4 * at.t; k < dim; k += 16) x[i] = dot4(load4(left + k), load4(right + k), x[i]);
+      x[i] = quad_sum(x[i]);
     }
-    x[0] = quad_sum(x[0]);
-    x[1] = quad_sum(x[1]);
   }
 
   template <int kTiles>
-  __device__ static void column_scores(float (&s)[kTiles][2][4], float (&own)[2], float (&foreign)[2], const float *a,
-                                       const float *b, const float *class_a, const float *class_b, int r, int ld,
-                                       int dim) {
-    const int offset = r * kTileRows * ld;
+  __device__ static void column_scores(float (&s)[kTiles][2][4], float (&own)[2], float (&foreign)[2],
+                                       const TileRows<float> &a, const TileRows<float> &b,
+                                       const TileRows<float> &class_a, const TileRows<float> &class_b, int r, int dim) {
     clear(s);
-    scores<kTiles>(s, a + offset, b, ld, dim);
-    paired(own, a + offset, class_b + offset, ld, dim);
-    paired(foreign, class_a + offset, b + offset, ld, dim);
+    row_scores<kTiles>(s, a, b, r * kTileRows, dim);
+    paired(own, a, class_b, r * kTileRows, dim);
+    paired(foreign, class_a, b, r * kTileRows, dim);
   }
 
   __device__ static void put(Weight *target, int ld, const Fragment &s) {
@@ -74,33 +81,34 @@ struct ScalarTile {
 
   template <int kPieces>
   __device__ static void multiply_stored(float (&out)[kPieces][2][4], const Weight *m, int weight_ld, bool transposed,
-                                         int tiles, const float *b, int ld, int pieces) {
+                                         int tiles, const TileRows<float> &b, int pieces) {
     const LanePlace at;
     const int row_stride = transposed ? 1 : weight_ld, column_stride = transposed ? weight_ld : 1;
     const float *upper = m + at.g * row_stride, *lower = upper + 8 * row_stride;
+    const int rows = tiles * kTileRows < b.count ? tiles * kTileRows : b.count; // the others have no weight
 #pragma unroll kPieces> 4 ? 1 : 2
-    for (int k = 0; k < tiles * kTileRows; ++k) {
-      add_row<kPieces>(out, upper[k * column_stride], lower[k * column_stride], b + k * ld, pieces);
+    for (int k = 0; k < rows; ++k) {
+      add_row<kPieces>(out, upper[k * column_stride], lower[k * column_stride], b.data + k * b.ld, pieces);
     }
   }
 
   template <int kTiles, int kPieces>
   __device__ static void multiply(float (&out)[kPieces][2][4], const float (&s)[kTiles][2][4], int tiles,
-                                  const float *b, int ld, int pieces, Weight *scratch) {
+                                  const TileRows<float> &b, int pieces, Weight *scratch) {
     constexpr int kLd = kTiles * kTileRows + kWeightPad;
     __syncwarp();
 #pragma unroll
     for (int n = 0; n < kTiles; ++n) put(scratch + n * kTileRows, kLd, s[n]);
     __syncwarp();
-    multiply_stored<kPieces>(out, scratch, kLd, false, tiles, b, ld, pieces);
+    multiply_stored<kPieces>(out, scratch, kLd, false, tiles, b, pieces);
   }
 
   template <int kPieces>
-  __device__ static void add_paired(float (&out)[kPieces][2][4], const float (&factor)[2], const float *b, int ld,
-                                    int pieces) {
+  __device__ static void add_paired(float (&out)[kPieces][2][4], const float (&factor)[2], const TileRows<float> &b,
+                                    int first, int pieces) {
     const LanePlace at;
-    add_row<kPieces>(out, factor[0], 0.0f, b + at.g * ld, pieces);
-    add_row<kPieces>(out, 0.0f, factor[1], b + (at.g + 8) * ld, pieces);
+    add_row<kPieces>(out, factor[0], 0.0f, b.row(first + at.g), pieces);
+    add_row<kPieces>(out, 0.0f, factor[1], b.row(first + at.g + 8), pieces);
   }
 
   // Four adjacent columns per lane and piece.

@@ -20,6 +20,11 @@ template <typename T> struct TensorTile {
     return tile + lane % 16 * ld + lane / 16 * 8;
   }
 
+  __device__ static const T *place(const TileRows<T> &tiles, int first) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    return tiles.row(first + lane % 16) + lane / 16 * 8;
+  }
+
   // s[n] += a b_n^T, where b_n are consecutive tiles.
   template <int kTiles>
   __device__ static void scores(float (&s)[kTiles][2][4], const T *a, const T *b, int ld, int dim) {
@@ -47,26 +52,36 @@ template <typename T> struct TensorTile {
     x[1] = __shfl_sync(kWholeWarp, odd ? s[1][3] : s[1][2], holder);
   }
 
-  // x = dot products of rows g and g + 8 of a with the same rows of b.
-  __device__ static void paired(float (&x)[2], const T *a, const T *b, int ld, int dim) {
-    float s[1][2][4];
+  // x = dot products of rows first + g and first + g + 8 of a with the same rows of b.
+  __device__ static void paired(float (&x)[2], const TileRows<T> &a, const TileRows<T> &b, int first, int dim) {
+    const T *a_at = place(a, first), *b_at = place(b, first);
+    Fragment s[1];
     clear(s);
-    scores<1>(s, a, b, ld, dim);
+#pragma unroll 2
+    for (int k = 0; k < dim; k += 16) {
+      uint32_t left[4], right[4];
+      load_matrices(left, a_at + k);
+      load_matrices(right, b_at + k);
+#pragma unroll
+      for (int h = 0; h < 2; ++h) multiply_add<T>(s[0][h], left, right[h], right[h + 2]);
+    }
     diagonal(x, s[0]);
   }
 
-  // For row tile r of a column of tiles: s[n] = a_r b_n^T, own = paired(a_r, class_b_r), foreign = paired(class_a_r,
-  // b_r).
+  // For row tile r of a column of tiles: s[n] = a_r b_n^T, own = paired(a, class_b), foreign = paired(class_a, b).
   template <int kTiles>
-  __device__ static void column_scores(float (&s)[kTiles][2][4], float (&own)[2], float (&foreign)[2], const T *a,
-                                       const T *b, const T *class_a, const T *class_b, int r, int ld, int dim) {
-    const int offset = r * kTileRows * ld;
+  __device__ static void column_scores(float (&s)[kTiles][2][4], float (&own)[2], float (&foreign)[2],
+                                       const TileRows<T> &a, const TileRows<T> &b, const TileRows<T> &class_a,
+                                       const TileRows<T> &class_b, int r, int dim) {
     clear(s);
-    float with_class[1][2][4], of_class[1][2][4];
+    Fragment with_class[1], of_class[1];
     clear(with_class);
     clear(of_class);
-    const T *a_at = place(a + offset, ld), *b_at = place(b, ld);
-    const T *class_a_at = place(class_a + offset, ld), *class_b_at = place(class_b + offset, ld);
+    const int first = r * kTileRows;
+    const T *a_at = place(a, first), *class_a_at = place(class_a, first), *class_b_at = place(class_b, first);
+    const T *b_at[kTiles];
+#pragma unroll
+    for (int n = 0; n < kTiles; ++n) b_at[n] = place(b, n * kTileRows);
 #pragma unroll kTiles == 1 ? 2 : 1
     for (int k = 0; k < dim; k += 16) {
       uint32_t left[4], class_left[4], right[4], class_right[4];
@@ -77,7 +92,7 @@ template <typename T> struct TensorTile {
       for (int h = 0; h < 2; ++h) multiply_add<T>(with_class[0][h], left, class_right[h], class_right[h + 2]);
 #pragma unroll
       for (int n = 0; n < kTiles; ++n) {
-        load_matrices(right, b_at + n * kTileRows * ld + k);
+        load_matrices(right, b_at[n] + k);
 #pragma unroll
         for (int h = 0; h < 2; ++h) multiply_add<T>(s[n][h], left, right[h], right[h + 2]);
         if (n != r) continue;
@@ -103,7 +118,7 @@ template <typename T> struct TensorTile {
   // out += m b for a row of `tiles` stored 16 x 16 tiles m, or for a column of them, each transposed.
   template <int kPieces>
   __device__ static void multiply_stored(float (&out)[kPieces][2][4], const Weight *m, int weight_ld, bool transposed,
-                                         int tiles, const T *b, int ld, int pieces) {
+                                         int tiles, const TileRows<T> &b, int pieces) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     m = transposed ? m + (lane % 8 + lane / 16 * 8) * weight_ld + lane / 8 % 2 * 8 : place(m, weight_ld);
     const int step = transposed ? kTileRows * weight_ld : kTileRows;
@@ -115,38 +130,38 @@ template <typename T> struct TensorTile {
       } else {
         load_matrices(left, m + n * step);
       }
-      multiply_pieces<kPieces>(out, left, b + n * kTileRows * ld, ld, pieces);
+      multiply_pieces<kPieces>(out, left, place(b, n * kTileRows), pieces);
     }
   }
 
   // out += s b for a row of score tiles still in registers, the first `tiles` of them.
   template <int kTiles, int kPieces>
-  __device__ static void multiply(float (&out)[kPieces][2][4], const float (&s)[kTiles][2][4], int tiles, const T *b,
-                                  int ld, int pieces, Weight *) {
+  __device__ static void multiply(float (&out)[kPieces][2][4], const float (&s)[kTiles][2][4], int tiles,
+                                  const TileRows<T> &b, int pieces, Weight *) {
 #pragma unroll
     for (int n = 0; n < kTiles; ++n) {
       if (n >= tiles) break;
       const uint32_t left[4] = {pack2<T>(s[n][0][0], s[n][0][1]), pack2<T>(s[n][0][2], s[n][0][3]),
                                 pack2<T>(s[n][1][0], s[n][1][1]), pack2<T>(s[n][1][2], s[n][1][3])};
-      multiply_pieces<kPieces>(out, left, b + n * kTileRows * ld, ld, pieces);
+      multiply_pieces<kPieces>(out, left, place(b, n * kTileRows), pieces);
     }
   }
 
-  // Rows g and g + 8 of out += factors times the same rows of b: a product with a diagonal matrix.
+  // Rows g and g + 8 of out += factors times rows first + g and first + g + 8 of b: a product with a diagonal matrix.
   template <int kPieces>
-  __device__ static void add_paired(float (&out)[kPieces][2][4], const float (&factor)[2], const T *b, int ld,
-                                    int pieces) {
+  __device__ static void add_paired(float (&out)[kPieces][2][4], const float (&factor)[2], const TileRows<T> &b,
+                                    int first, int pieces) {
     const LanePlace at;
     const bool even = 2 * at.t == at.g, odd = 2 * at.t + 1 == at.g;
     const uint32_t left[4] = {pack2<T>(even ? factor[0] : 0.0f, odd ? factor[0] : 0.0f), 0u, 0u,
                               pack2<T>(even ? factor[1] : 0.0f, odd ? factor[1] : 0.0f)};
-    multiply_pieces<kPieces>(out, left, b, ld, pieces);
+    multiply_pieces<kPieces>(out, left, place(b, first), pieces);
   }
 
+  // b: this lane's place in a tile.
   template <int kPieces>
-  __device__ static void multiply_pieces(float (&out)[kPieces][2][4], const uint32_t (&left)[4], const T *b, int ld,
+  __device__ static void multiply_pieces(float (&out)[kPieces][2][4], const uint32_t (&left)[4], const T *b,
                                          int pieces) {
-    b = place(b, ld);
 #pragma unroll
     for (int j = 0; j < kPieces; ++j) {
       if (j >= pieces) break;

@@ -39,6 +39,7 @@ FLAGS = [
     "-Wextra",
     "-Werror",
     "-Wno-unknown-pragmas",
+    "-DCLEAR_GLOBAL_WORKSPACE=80000",  # so that small batches go in rounds too
 ]
 KIB = 1024
 

@@ -1,4 +1,4 @@
-"""The CUDA kernels compile for every architecture within its registers and shared memory. Needs nvcc, no GPU."""
+"""Every CUDA kernel keeps within the registers of every architecture. Needs a built extension or nvcc, no GPU."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ import os
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-# The most common data-centre GPU and the one with the fewest instructions by default, to keep the tests short;
-# CLEAR_KERNELS_TEST_ARCHS="75 80 90 100 120" compiles every source for all of them.
-ARCHITECTURES = os.environ.get("CLEAR_KERNELS_TEST_ARCHS", "75 90").split()
-SOURCES = ["columns_bf16.cu", "dense_bf16.cu", "columns_fp32.cu"]
-if "CLEAR_KERNELS_TEST_ARCHS" in os.environ:
-    SOURCES = sorted(path.name for path in (ROOT / "csrc" / "cuda").glob("*.cu"))
+ARCHITECTURES = os.environ.get("CLEAR_KERNELS_TEST_ARCHS", "75 80 90 100 120").split()
+TUNED = (32, 64, 96, 128)
 
 
 def _load() -> ModuleType:
@@ -41,6 +38,23 @@ ptxas info    : Compiling entry function '_ZN10clear_cuda12rows_forwardIdEEvNS_1
 ptxas info    : Used 118 registers, used 1 barriers
 """  # noqa: E501 the compiler's own lines
 
+MODULE_REPORT = """
+Fatbin elf code:
+================
+arch = sm_90
+
+Resource usage:
+ Common:
+  GLOBAL:0
+ Function _ZN10clear_cuda15columns_forwardINS_10TensorTileI13__nv_bfloat16EELi1ELi64EEEvNS_16ColumnsArgumentsE:
+  REG:124 STACK:8 SHARED:1024 LOCAL:0 CONSTANT[0]:952 TEXTURE:0 SURFACE:0 SAMPLER:0
+Fatbin elf code:
+================
+arch = sm_75
+ Function _ZN10clear_cuda12rows_forwardIdEEvNS_13RowsArgumentsE:
+  REG:118 STACK:0 SHARED:16448 LOCAL:0 CONSTANT[0]:952 TEXTURE:0 SURFACE:0 SAMPLER:0
+"""
+
 
 def test_the_report_is_read() -> None:
     first, second = resources.parse_report(REPORT, "90")
@@ -49,23 +63,63 @@ def test_the_report_is_read() -> None:
     assert first.warps_by_registers == 20
 
 
+def test_a_built_module_is_read() -> None:
+    first, second = resources.parse_module(MODULE_REPORT)
+    assert first == resources.Usage("90", "columns_forward", "bfloat16", "1x64", 124, 8, 0, 0, 0)
+    assert second == resources.Usage("75", "rows_forward", "float64", "", 118, 0, 0, 0, 16448)
+
+
+def _sources() -> list[Path]:
+    return sorted((ROOT / "csrc" / "cuda").glob("*.cu"))
+
+
+def _built_module() -> Path | None:
+    """The extension in this checkout, unless a source has changed since."""
+    built = sorted((ROOT / "clear_kernels").glob("_cuda*.so"))
+    newest = max(path.stat().st_mtime for path in (ROOT / "csrc" / "cuda").iterdir())
+    return built[0] if built and built[0].stat().st_mtime > newest else None
+
+
 @pytest.fixture(scope="module")
-def nvcc() -> str:
-    found = resources.find_nvcc()
-    if found is None:
-        pytest.skip("nvcc was not found in CUDA_HOME, PATH or /usr/local/cuda/bin")
-    return str(found)
+def usages() -> list[Any]:
+    """What the kernels use: read from the extension that the installation built, else compiled here."""
+    module, cuobjdump, nvcc = _built_module(), resources.find_cuobjdump(), resources.find_nvcc()
+    if module is not None and cuobjdump is not None:
+        return list(resources.module_usage(cuobjdump, module))
+    if nvcc is None:
+        pytest.skip("the CUDA extension was not built here, and nvcc was not found")
+    known = resources.known_architectures(nvcc, ARCHITECTURES)
+    return list(resources.collect(nvcc, known, _sources(), os.cpu_count() or 1))
 
 
-@pytest.mark.parametrize("source", SOURCES)
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_nothing_spills_and_blocks_fit(nvcc: str, source: str, arch: str) -> None:
-    if arch not in resources.known_architectures(nvcc, [arch]):
-        pytest.skip(f"this nvcc does not know sm_{arch}")
-    usages = resources.compile_usage(nvcc, resources.SOURCES / source, arch)
-    assert usages or source == "plan.cu"  # which holds no kernel
-    for usage in usages:
-        assert usage.spill_stores == usage.spill_loads == 0, usage
-        assert usage.warps_by_registers >= 8, usage
-        # The row-by-row kernels gather the warps of a class token in 8 rows of 256 sums; the others cut their own.
-        assert usage.static_shared <= (17 * 1024 if usage.kernel.startswith("rows") else 1024), usage
+def test_every_architecture_has_code(usages: list[Any]) -> None:
+    nvcc = resources.find_nvcc()
+    wanted = resources.known_architectures(nvcc, ARCHITECTURES) if nvcc else ARCHITECTURES
+    if "TORCH_CUDA_ARCH_LIST" in os.environ:
+        pytest.skip(f"TORCH_CUDA_ARCH_LIST={os.environ['TORCH_CUDA_ARCH_LIST']} says what is built")
+    kernels = {arch: {(u.kernel, u.dtype, u.size) for u in usages if u.arch == arch} for arch in wanted}
+    assert all(kernels[arch] == kernels[wanted[0]] and kernels[arch] for arch in wanted)
+    tuned = {
+        (f"columns_{way}", dtype, f"1x{dim}")
+        for way in ("forward", "backward")
+        for dtype in ("bfloat16", "float16")
+        for dim in TUNED
+    }
+    assert tuned <= kernels[wanted[0]]
+
+
+def test_nothing_spills(usages: list[Any]) -> None:
+    assert not [u for u in usages if u.stack or u.spill_stores or u.spill_loads]
+
+
+def test_enough_warps_find_registers(usages: list[Any]) -> None:
+    assert not [u for u in usages if u.warps_by_registers < 8]
+    # The local kernels are to hide the latency of memory.
+    local = [u for u in usages if u.kernel.startswith("columns") and u.size in ("1x32", "1x64", "1x96")]
+    assert not [u for u in local if u.dtype == "float16" and u.warps_by_registers < 16]
+    assert not [u for u in local if u.dtype == "bfloat16" and u.arch != "75" and u.warps_by_registers < 16]
+
+
+def test_static_shared_memory_is_bounded(usages: list[Any]) -> None:
+    # The row-by-row kernels gather the warps of a class token in 8 rows of 256 sums; the others cut their own.
+    assert not [u for u in usages if u.static_shared > (17 * 1024 if u.kernel.startswith("rows") else 1024)]

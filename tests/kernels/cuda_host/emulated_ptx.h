@@ -9,12 +9,14 @@ namespace clear_cuda {
 inline unsigned char *dynamic_shared() { return emulation::dynamic_shared(); }
 
 inline float power_of_two(float x) { return std::exp2(x); }
+inline float logarithm_of_two(float x) { return std::log2(x); }
+inline float reciprocal(float x) { return 1.0f / x; }
 
-// Copies arrive only when they are awaited, so that a missing wait shows.
-inline void copy16(void *shared, const void *global) {
+// Copies arrive only when they are awaited, so that a missing wait shows. No source: zeros.
+inline void copy16(void *shared, const void *global, bool there) {
   emulation::require_aligned(shared, 16);
-  emulation::require_aligned(global, 16);
-  emulation::self().open_copies.push_back({shared, global});
+  if (there) emulation::require_aligned(global, 16);
+  emulation::self().open_copies.push_back({shared, there ? global : nullptr});
 }
 inline void copy_commit() {
   emulation::Thread &thread = emulation::self();
@@ -24,7 +26,13 @@ inline void copy_commit() {
 template <int kPending> void copy_wait() {
   auto &groups = emulation::self().copy_groups;
   while (groups.size() > kPending) {
-    for (const emulation::AsyncCopy &copy : groups.front()) std::memcpy(copy.target, copy.source, 16);
+    for (const emulation::AsyncCopy &copy : groups.front()) {
+      if (copy.source == nullptr) {
+        std::memset(copy.target, 0, 16);
+      } else {
+        std::memcpy(copy.target, copy.source, 16);
+      }
+    }
     groups.erase(groups.begin());
   }
 }

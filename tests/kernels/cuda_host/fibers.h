@@ -21,7 +21,7 @@ struct Site {
   int line;
 };
 
-// 16 bytes on their way.
+// 16 bytes on their way; zeros if there is no source.
 struct AsyncCopy {
   void *target;
   const void *source;
