@@ -83,14 +83,14 @@ def _read_table(path: Path, needed: tuple[str, ...]) -> list[dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream)
-            rows = list(reader)
+            rows, columns = list(reader), reader.fieldnames or ()
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise SourceError(
             f"{path} cannot be read ({reason}); --root must be the folder of PTB-XL that holds {_DATABASE}, "
             f"{_STATEMENTS} and records100 or records500"
         ) from error
-    missing = [name for name in needed if name not in (reader.fieldnames or ())]
+    missing = [name for name in needed if name not in columns]
     if missing:
         raise SourceError(f"{path} has no column {missing[0] or '(statement code, first column)'!r}; is it PTB-XL's?")
     short = next((number for number, row in enumerate(rows, 2) if any(row[name] is None for name in needed)), None)

@@ -102,6 +102,13 @@ def test_two_rows_for_one_file(tmp_path: Path) -> None:
         ptbxl_source(root)
 
 
+def test_an_empty_table_of_statements(tmp_path: Path) -> None:
+    root = write_ptbxl(tmp_path, [{}], signals=False)
+    (root / "scp_statements.csv").write_text("")
+    with pytest.raises(SourceError, match="scp_statements.csv has no column"):
+        ptbxl_source(root)
+
+
 def test_prepared_labels_stay_with_their_records(tmp_path: Path) -> None:
     """The middle record is unreadable; those after it keep their own labels."""
     codes = ["{'NORM': 1}", "{'IMI': 1}", "{'1AVB': 1}", "{'NDT': 1}"]
