@@ -118,7 +118,7 @@ def backward(
     """Write dq of the sequence's queries, and dk and dv of its keys."""
     batch, heads, tokens, head_dim = q.shape
     shape = head_dim, q.element_size(), common.PRECISION, target
-    whole = whole_backward_tile(*shape)
+    whole = whole_backward_tile(*shape, dropout=seed is not None)
     inputs = *launch.strides(dout), *launch.strides(q), *launch.strides(k), *launch.strides(v)
     if sequence.count is not None or tokens <= whole.rows:
         launch.start(
@@ -130,7 +130,7 @@ def backward(
     if tokens <= whole.rows:
         return
     delta = torch.empty_like(lse)  # [B, H, N]
-    tile = dense_query_tile(*shape)
+    tile = dense_query_tile(*shape, dropout=seed is not None)
     even = sequence.valid is None and sequence.index is None and tokens % tile.keys == 0
     share = _share(batch * heads, -(-tokens // tile.queries), sequence)
     launch.start(

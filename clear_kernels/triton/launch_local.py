@@ -40,7 +40,7 @@ def forward(
 ) -> None:
     """Write all rows of ``out`` and ``lse`` but those of visible, valid beats. Masks are uint8 [L, T] or [B, L, T]."""
     batch, heads, _, head_dim = q.shape
-    tile = local_forward_tile(leads, head_dim, q.element_size(), common.PRECISION, target)
+    tile = local_forward_tile(leads, head_dim, q.element_size(), common.PRECISION, target, dropout=seed is not None)
     parts, each, programs = _partition(batch * heads, beats, tile, target)
     part_out = part_lse = None
     if parts > 1:
@@ -89,7 +89,7 @@ def backward(
     """
     batch, heads, _, head_dim = q.shape
     shape = leads, head_dim, q.element_size(), common.PRECISION, target
-    tile = local_backward_tile(*shape, dropout=seed is not None)
+    tile = local_backward_tile(*shape, dropout=seed is not None, padded=valid is not None)
     parts = splits(batch * heads, -(-beats // tile.columns))
     delta = torch.empty((batch, heads, leads), dtype=torch.float32, device=q.device)  # [B, H, L]
     part = None

@@ -126,29 +126,32 @@ def _whole(head_dim: int) -> tuple[int, int]:
     return whole_head(head_dim), 0
 
 
-def local_forward_tile(leads: int, head_dim: int, itemsize: int, precision: str, target: Target) -> LocalTile:
+def local_forward_tile(
+    leads: int, head_dim: int, itemsize: int, precision: str, target: Target, *, dropout: bool
+) -> LocalTile:
     """The tile of ``local_forward``."""
     units = machine(itemsize, precision, target)
     if units == "none" or itemsize == 4:
         warps = 16 if itemsize == 4 and head_dim > 64 else 8
         return _local(leads, 32, _whole(head_dim), warps, stages=1, blocks=1)
     parts = head_parts(head_dim)
+    if head_dim > 64 and (units == "ampere" or dropout or (units == "blackwell" and head_dim > 96)):
+        return _local(leads, 64, _whole(head_dim), warps=8, stages=1, blocks=1)
     if units == "ampere":
-        if head_dim > 64:
-            return _local(leads, 64, _whole(head_dim), warps=8, stages=1, blocks=1)
         parts = _halves(head_dim)
     rows = _rows(leads, 64)
     # Each stage holds q, k and v.
     stages = 2 if 2 * 3 * rows * sum(parts) * itemsize <= target.shared // 2 else 1
     if rows > 64 or head_dim > 128:
         return _local(leads, 64, parts, warps=8, stages=1, blocks=1)
-    return _local(leads, 64, parts, warps=4, stages=stages, blocks=3 if head_dim <= 64 and units != "ampere" else 2)
+    blocks = 3 if head_dim <= (64 if units == "hopper" else 32 if units == "blackwell" else 0) else 2
+    return _local(leads, 64, parts, warps=4, stages=stages, blocks=blocks)
 
 
 def local_backward_tile(
-    leads: int, head_dim: int, itemsize: int, precision: str, target: Target, *, dropout: bool
+    leads: int, head_dim: int, itemsize: int, precision: str, target: Target, *, dropout: bool, padded: bool
 ) -> LocalTile:
-    """The tile of ``local_backward``; with dropout it takes more registers."""
+    """The tile of ``local_backward``; dropout and padding masks take registers of their own."""
     units = machine(itemsize, precision, target)
     if units == "none":
         if itemsize == 2:
@@ -158,10 +161,14 @@ def local_backward_tile(
     parts = _whole(head_dim)
     if head_dim > 64 or itemsize == 4 or _rows(leads, 32) > 64:
         return _local(leads, 32, parts, warps=8, stages=1, blocks=1)
-    # Warp-group products read their operands from shared memory; elsewhere 64 rows would not fit the registers.
+    # Warp-group products read their operands from shared memory; elsewhere, and beside the random numbers of dropout, 64
+    # rows would not fit the registers.
     if units == "ampere":
         return _local(leads, 32, parts, warps=8 if dropout else 4, stages=1, blocks=2)
-    return _local(leads, 64, _halves(head_dim), warps=8 if dropout else 4, stages=1, blocks=2)
+    if dropout:
+        return _local(leads, 32, parts, warps=4, stages=1, blocks=2)
+    warps = 8 if padded and units == "hopper" and head_dim > 32 else 4
+    return _local(leads, 64, _halves(head_dim), warps=warps, stages=1, blocks=2 if warps == 4 else 1)
 
 
 def whole_forward_tile(head_dim: int, itemsize: int, precision: str, target: Target) -> WholeTile:
@@ -171,18 +178,24 @@ def whole_forward_tile(head_dim: int, itemsize: int, precision: str, target: Tar
         return WholeTile(_plain(head_dim, itemsize), warps=8, stages=1, blocks=1, rows=32)
     if units == "ampere":
         return WholeTile(_whole(head_dim), warps=4, stages=1, blocks=4 if head_dim <= 32 else 3, rows=64)
+    if units == "blackwell":
+        parts = head_parts(head_dim) if head_dim <= 96 else _whole(head_dim)
+        return WholeTile(parts, warps=4, stages=1, blocks=2 if head_dim > 96 else 3 if head_dim > 64 else 4, rows=64)
     return WholeTile(head_parts(head_dim), warps=4, stages=1, blocks=4 if head_dim <= 96 else 3, rows=64)
 
 
-def whole_backward_tile(head_dim: int, itemsize: int, precision: str, target: Target) -> WholeTile:
+def whole_backward_tile(head_dim: int, itemsize: int, precision: str, target: Target, *, dropout: bool) -> WholeTile:
     """The tile of ``tile_backward``."""
     units = machine(itemsize, precision, target)
     if units == "none" or itemsize == 4 or head_dim > 128:
         return WholeTile(_plain(head_dim, itemsize), warps=8, stages=1, blocks=1, rows=32)
+    if head_dim > 64 and (units == "ampere" or (units == "blackwell" and dropout)):
+        return WholeTile(_whole(head_dim), warps=8, stages=1, blocks=1, rows=64)
     if units == "ampere":
-        if head_dim > 64:
-            return WholeTile(_whole(head_dim), warps=8, stages=1, blocks=1, rows=64)
         return WholeTile(_whole(head_dim), warps=4, stages=1, blocks=3 if head_dim <= 32 else 2, rows=64)
+    if units == "blackwell":
+        parts = head_parts(head_dim) if head_dim <= 96 else _halves(head_dim)
+        return WholeTile(parts, warps=4, stages=1, blocks=2 if head_dim > 64 else 3 if head_dim > 32 else 4, rows=64)
     return WholeTile(head_parts(head_dim), warps=4, stages=1, blocks=4 if head_dim <= 64 else 2, rows=64)
 
 
@@ -192,15 +205,17 @@ def dense_forward_tile(head_dim: int, itemsize: int, precision: str, target: Tar
     if units == "none" or itemsize == 4 or head_dim > 128:
         parts = _plain(head_dim, itemsize) if itemsize == 2 or head_dim > 64 else _whole(head_dim)
         return DenseTile(parts, warps=8, stages=1, blocks=1, queries=32, keys=32)
-    if units == "blackwell":
-        return DenseTile(head_parts(head_dim), warps=4, stages=2, blocks=2, queries=64, keys=64)
+    if units == "blackwell":  # a second stage doubles the code of each of the two loops, and spills with 64 keys
+        if head_dim <= 64:
+            return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=64)
+        return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=32)
     if units == "ampere" and head_dim > 64:
         return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=32)
     keys = 64 if head_dim <= 64 and units == "hopper" else 32
     return DenseTile(head_parts(head_dim), warps=4, stages=2, blocks=2, queries=64, keys=keys)
 
 
-def dense_query_tile(head_dim: int, itemsize: int, precision: str, target: Target) -> DenseTile:
+def dense_query_tile(head_dim: int, itemsize: int, precision: str, target: Target, *, dropout: bool) -> DenseTile:
     """The tile of ``dense_backward_query``."""
     units = machine(itemsize, precision, target)
     if units == "none" or itemsize == 4 or head_dim > 128:
@@ -208,6 +223,9 @@ def dense_query_tile(head_dim: int, itemsize: int, precision: str, target: Targe
         return DenseTile(parts, warps=8, stages=1, blocks=1, queries=32, keys=32 if head_dim <= 96 else 16)
     if units == "ampere":
         return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=32)
+    if dropout:
+        keys = 16 if units == "hopper" and head_dim > 64 else 32
+        return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=keys)
     keys = 64 if head_dim <= 64 else 32
     return DenseTile(head_parts(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=keys)
 
