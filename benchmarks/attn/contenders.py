@@ -14,7 +14,7 @@ from attn.cases import Case, Direction
 from attn.inputs import Inputs, dense_mask
 from attn.machine import free_memory
 from clear_kernels import BeatSparseAttention, beat_sparse_attention, packed_view_attention
-from clear_kernels.backends import backends, load
+from clear_kernels.backends import refusal
 
 Attend = Callable[[Inputs], Tensor]
 
@@ -55,10 +55,7 @@ def contenders() -> dict[str, Contender]:
 
 def _backend(name: str) -> Contender:
     def refuse(case: Case, device: torch.device, _: Direction) -> str | None:
-        reason = backends()[name]
-        if reason is None and name != "gather":
-            reason = load(name).can_run(torch.empty(1, 1, 1, case.dim, dtype=case.dtype, device=device))
-        return reason
+        return refusal(name, torch.empty(1, 1, 0, case.dim, dtype=case.dtype, device=device), case.leads)
 
     return Contender(name, f"clear_kernels, backend {name!r}", refuse, partial(_ours, backend=name))
 

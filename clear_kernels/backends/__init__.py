@@ -156,8 +156,20 @@ def candidates(q: Tensor, leads: int) -> Iterator[tuple[str, str | None]]:
     The last, ``gather``, runs everywhere.
     """
     for name in order_of(call_of(q.device, q.dtype, q.shape[3], leads)):
-        yield name, _eager_refusal(name, q, leads)
+        yield name, refusal(name, q, leads)
     yield "gather", None
+
+
+def refusal(name: str, q: Tensor, leads: int) -> str | None:
+    """Why a backend cannot run for ``q`` and ``leads``, or None."""
+    if name not in NATIVE:
+        return None
+    if leads > MAX_NATIVE_LEADS:
+        return f"{leads=} and native kernels take at most {MAX_NATIVE_LEADS}; use backend='gather'"
+    reason = _unavailable(name) or load(name).can_run(q)
+    # A backend whose tiles depend on the number of leads says so here; the others take all of them.
+    can_hold = getattr(load(name), "can_hold", None) if reason is None else None
+    return can_hold(q, leads) if can_hold is not None else reason
 
 
 @functools.cache
@@ -187,15 +199,7 @@ def _refusal(name: str, q: Tensor, leads: int) -> str | None:
     """Why a backend cannot run for ``q``, or None."""
     if torch.compiler.is_dynamo_compiling():
         return _traced_refusal(name, str(q.device), q.dtype, operator.index(q.shape[3]), operator.index(leads))
-    return _eager_refusal(name, q, leads)
-
-
-def _eager_refusal(name: str, q: Tensor, leads: int) -> str | None:
-    if name not in NATIVE:
-        return None
-    if leads > MAX_NATIVE_LEADS:
-        return f"{leads=} and native kernels take at most {MAX_NATIVE_LEADS}; use backend='gather'"
-    return _unavailable(name) or load(name).can_run(q)
+    return refusal(name, q, leads)
 
 
 def _traced_first(device: str, dtype: torch.dtype, head_dim: int, leads: int) -> str:
@@ -205,7 +209,7 @@ def _traced_first(device: str, dtype: torch.dtype, head_dim: int, leads: int) ->
 
 def _traced_refusal(name: str, device: str, dtype: torch.dtype, head_dim: int, leads: int) -> str | None:
     """The refusal as a constant of the compiled graph."""
-    return _eager_refusal(name, torch.empty(1, 1, 0, head_dim, dtype=dtype, device=device), leads)
+    return refusal(name, torch.empty(1, 1, 0, head_dim, dtype=dtype, device=device), leads)
 
 
 # What torch.compiler.assume_constant_result does, without its import of torch._dynamo, which takes as long as torch's.

@@ -176,7 +176,7 @@ def local_backward(
             slot = ((bh.to(tl.int64) * splits + split) * L + row) * D  # [R]
             step = BH.to(tl.int64) * splits * L * D
             dq_part, dk_part, dv_part = part, part + step, part + 2 * step
-        is_visible = is_valid & ~is_local  # [R] their dq is complete, their dk and dv hold the dense kernels' part
+        is_visible = is_valid ^ is_local  # [R] their dq is complete, their dk and dv hold the dense kernels' part
         add = finished & (is_visible | is_class)  # [R]
 
         s = dot_rows(q0, q1, k0, k1, D1, PRECISION)  # [R, R]
@@ -217,5 +217,5 @@ def local_backward(
                 dk, offset * dn, dk0, dk1, finished, add, dk_part, slot, closing, carried, HAS, D, D0, D1
             )
         dq0, dq1 = hand_over(
-            dq, offset * dn, dq0, dq1, finished & ~is_visible, add, dq_part, slot, closing, carried, False, D, D0, D1
+            dq, offset * dn, dq0, dq1, finished ^ is_visible, add, dq_part, slot, closing, carried, False, D, D0, D1
         )

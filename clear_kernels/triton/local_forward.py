@@ -137,7 +137,7 @@ def local_forward(
         log = tl.where(is_query, top * to_log2 + log, float("inf"))
         result0, result1 = acc0 * inverse[:, None], acc1 * inverse[:, None]  # [R, D]
         # Visible beats belong to the dense kernel; padding is written here, as zero.
-        write = inside & (is_local | ~is_valid)  # [R]
+        write = tl.where(is_valid, is_local, inside)  # [R]
         if part_out is None:
             write |= closing
         else:

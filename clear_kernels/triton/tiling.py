@@ -1,13 +1,13 @@
 """Tile sizes, warps and pipeline depth of the Triton kernels, from the shape, the dtype and the GPU.
 
-Rules instead of a search: the first call never stalls, and two runs take the same kernels. What the choices cost in
+Each kernel has a rule, and a tile has a few neighbours that ``tuning.py`` may try on a GPU. What the choices cost in
 registers and shared memory is printed by ``benchmarks/triton_resources.py`` and discussed in docs/kernels.md. This
 module imports no Triton.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # Class rows are split along the beats until this many programs share the work; a part has at least so many tiles. Only
 # the shape decides, so that results do not depend on the GPU's size.
@@ -16,6 +16,9 @@ FEWEST_TILES = 4
 
 # One program takes several heads in turn once there are this many waves of programs.
 WAVES = 4
+
+# Launch options of the small kernels beside the attention. Without a bound the assembler takes 32 registers and spills.
+SMALL = {"num_warps": 4, "maxnreg": 128}
 
 # Compute capabilities whose matrix instructions Triton uses, and that read float32 as TF32 on request.
 _MATRIX_CAPABILITY = 80
@@ -127,9 +130,9 @@ def _whole(head_dim: int) -> tuple[int, int]:
 
 
 def local_forward_tile(
-    leads: int, head_dim: int, itemsize: int, precision: str, target: Target, *, dropout: bool
+    leads: int, head_dim: int, itemsize: int, precision: str, target: Target, *, dropout: bool, padded: bool
 ) -> LocalTile:
-    """The tile of ``local_forward``."""
+    """The tile of ``local_forward``; dropout and padding masks take registers of their own."""
     units = machine(itemsize, precision, target)
     if units == "none" or itemsize == 4:
         warps = 16 if itemsize == 4 and head_dim > 64 else 8
@@ -139,6 +142,8 @@ def local_forward_tile(
         return _local(leads, 64, _whole(head_dim), warps=8, stages=1, blocks=1)
     if units == "ampere":
         parts = _halves(head_dim)
+        if (dropout or padded) and head_dim > 32:
+            return _local(leads, 64, parts, warps=8, stages=1, blocks=1)
     rows = _rows(leads, 64)
     # Each stage holds q, k and v.
     stages = 2 if 2 * 3 * rows * sum(parts) * itemsize <= target.shared // 2 else 1
@@ -161,8 +166,8 @@ def local_backward_tile(
     parts = _whole(head_dim)
     if head_dim > 64 or itemsize == 4 or _rows(leads, 32) > 64:
         return _local(leads, 32, parts, warps=8, stages=1, blocks=1)
-    # Warp-group products read their operands from shared memory; elsewhere, and beside the random numbers of dropout, 64
-    # rows would not fit the registers.
+    # Warp-group products read their operands from shared memory; elsewhere, and beside the random numbers of dropout,
+    # 64 rows would not fit the registers.
     if units == "ampere":
         return _local(leads, 32, parts, warps=8 if dropout else 4, stages=1, blocks=2)
     if dropout:
@@ -222,7 +227,8 @@ def dense_query_tile(head_dim: int, itemsize: int, precision: str, target: Targe
         parts = _plain(head_dim, itemsize)
         return DenseTile(parts, warps=8, stages=1, blocks=1, queries=32, keys=32 if head_dim <= 96 else 16)
     if units == "ampere":
-        return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=32)
+        keys = 16 if dropout and head_dim > 32 else 32
+        return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=keys)
     if dropout:
         keys = 16 if units == "hopper" and head_dim > 64 else 32
         return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=keys)
@@ -240,6 +246,27 @@ def dense_key_tile(head_dim: int, itemsize: int, precision: str, target: Target)
     if head_dim <= (32 if units == "ampere" else 64):
         return DenseTile(head_parts(head_dim), warps=4, stages=1, blocks=2, queries=32, keys=64)
     return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=32, keys=32)
+
+
+def shared_bound(leads: int, head_dim: int, itemsize: int, precision: str, target: Target) -> int:
+    """Bytes of shared memory that no kernel exceeds: compiled ones take up to 6 of their largest tile's operands.
+
+    It is the local backward kernel's; the others have the same rows or 32, and fewer operands at once.
+    """
+    tile = local_backward_tile(leads, head_dim, itemsize, precision, target, dropout=False, padded=False)
+    return 6 * max(tile.rows, 32) * whole_head(head_dim) * itemsize
+
+
+def alternatives(tile: Tile, leads: int) -> tuple[Tile, ...]:
+    """Up to three neighbours of a rule's tile: other warps, no pipeline, and a shorter side."""
+    found = [replace(tile, warps=8 if tile.warps == 4 else tile.warps // 2, blocks=1)]
+    if tile.stages > 1:
+        found.append(replace(tile, stages=1))
+    if isinstance(tile, LocalTile) and tile.rows // 2 >= max(16, next_power_of_two(2 * leads)):
+        found.append(replace(tile, rows=tile.rows // 2, columns=tile.rows // 2 // leads - 1))
+    if isinstance(tile, DenseTile) and tile.keys > 16:
+        found.append(replace(tile, keys=tile.keys // 2))
+    return tuple(found)
 
 
 def _rows(leads: int, smallest: int) -> int:
