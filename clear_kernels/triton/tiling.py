@@ -227,7 +227,7 @@ def dense_query_tile(head_dim: int, itemsize: int, precision: str, target: Targe
         parts = _plain(head_dim, itemsize)
         return DenseTile(parts, warps=8, stages=1, blocks=1, queries=32, keys=32 if head_dim <= 96 else 16)
     if units == "ampere":
-        keys = 16 if dropout and head_dim > 32 else 32
+        keys = 16 if dropout and 32 < head_dim <= 64 else 32
         return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=keys)
     if dropout:
         keys = 16 if units == "hopper" and head_dim > 64 else 32
