@@ -120,8 +120,13 @@ def _halves(head_dim: int) -> tuple[int, int]:
     return (whole // 2, whole // 2) if whole >= 64 else (whole, 0)
 
 
-def _plain(head_dim: int, itemsize: int) -> tuple[int, int]:
-    """Parts for plain arithmetic: 96 stays (64, 32) in float32, which has no registers for padding."""
+def _plain(head_dim: int, itemsize: int, units: str) -> tuple[int, int]:
+    """Parts where tiles are small: whole where rows.py takes columns in pairs itself, else two halves.
+
+    96 stays (64, 32) in float32, which has no registers for padding.
+    """
+    if itemsize == 2 and units == "none":
+        return _whole(head_dim)
     return head_parts(head_dim) if itemsize == 4 and head_dim % 64 == 32 else _halves(head_dim)
 
 
@@ -136,7 +141,8 @@ def local_forward_tile(
     units = machine(itemsize, precision, target)
     if units == "none" or itemsize == 4:
         warps = 16 if itemsize == 4 and head_dim > 64 else 8
-        return _local(leads, 32, _whole(head_dim), warps, stages=1, blocks=1)
+        parts = _halves(head_dim) if itemsize == 2 and head_dim > 64 else _whole(head_dim)
+        return _local(leads, 32, parts, warps, stages=1, blocks=1)
     parts = head_parts(head_dim)
     if head_dim > 64 and (units == "ampere" or dropout or (units == "blackwell" and head_dim > 96)):
         return _local(leads, 64, _whole(head_dim), warps=8, stages=1, blocks=1)
@@ -159,10 +165,8 @@ def local_backward_tile(
     """The tile of ``local_backward``; dropout and padding masks take registers of their own."""
     units = machine(itemsize, precision, target)
     if units == "none":
-        if itemsize == 2:
-            parts = _whole(head_dim) if head_dim <= 64 else _halves(head_dim)
-            return _local(leads, 32, parts, warps=4 if head_dim <= 32 else 8, stages=1, blocks=1)
-        return _local(leads, 32, _whole(head_dim), warps=8 if head_dim <= 32 else 16, stages=1, blocks=1)
+        warps = 16 if itemsize == 4 and head_dim > 32 else 8
+        return _local(leads, 32, _whole(head_dim), warps, stages=1, blocks=1)
     parts = _whole(head_dim)
     if head_dim > 64 or itemsize == 4 or _rows(leads, 32) > 64:
         return _local(leads, 32, parts, warps=8, stages=1, blocks=1)
@@ -180,7 +184,7 @@ def whole_forward_tile(head_dim: int, itemsize: int, precision: str, target: Tar
     """The tile of ``tile_forward``."""
     units = machine(itemsize, precision, target)
     if units == "none" or itemsize == 4 or head_dim > 128:
-        return WholeTile(_plain(head_dim, itemsize), warps=8, stages=1, blocks=1, rows=32)
+        return WholeTile(_plain(head_dim, itemsize, units), warps=8, stages=1, blocks=1, rows=32)
     if units == "ampere":
         return WholeTile(_whole(head_dim), warps=4, stages=1, blocks=4 if head_dim <= 32 else 3, rows=64)
     if units == "blackwell":
@@ -193,7 +197,7 @@ def whole_backward_tile(head_dim: int, itemsize: int, precision: str, target: Ta
     """The tile of ``tile_backward``."""
     units = machine(itemsize, precision, target)
     if units == "none" or itemsize == 4 or head_dim > 128:
-        return WholeTile(_plain(head_dim, itemsize), warps=8, stages=1, blocks=1, rows=32)
+        return WholeTile(_plain(head_dim, itemsize, units), warps=8, stages=1, blocks=1, rows=32)
     if head_dim > 64 and (units == "ampere" or (units == "blackwell" and dropout)):
         return WholeTile(_whole(head_dim), warps=8, stages=1, blocks=1, rows=64)
     if units == "ampere":
@@ -208,7 +212,7 @@ def dense_forward_tile(head_dim: int, itemsize: int, precision: str, target: Tar
     """The tile of ``dense_forward``."""
     units = machine(itemsize, precision, target)
     if units == "none" or itemsize == 4 or head_dim > 128:
-        parts = _plain(head_dim, itemsize) if itemsize == 2 or head_dim > 64 else _whole(head_dim)
+        parts = _plain(head_dim, itemsize, units) if itemsize == 2 or head_dim > 64 else _whole(head_dim)
         return DenseTile(parts, warps=8, stages=1, blocks=1, queries=32, keys=32)
     if units == "blackwell":  # a second stage doubles the code of each of the two loops, and spills with 64 keys
         if head_dim <= 64:
@@ -224,8 +228,9 @@ def dense_query_tile(head_dim: int, itemsize: int, precision: str, target: Targe
     """The tile of ``dense_backward_query``."""
     units = machine(itemsize, precision, target)
     if units == "none" or itemsize == 4 or head_dim > 128:
-        parts = _plain(head_dim, itemsize)
-        return DenseTile(parts, warps=8, stages=1, blocks=1, queries=32, keys=32 if head_dim <= 96 else 16)
+        parts = _plain(head_dim, itemsize, units)
+        keys = 32 if head_dim <= 96 or (itemsize == 2 and units == "none") else 16
+        return DenseTile(parts, warps=8, stages=1, blocks=1, queries=32, keys=keys)
     if units == "ampere":
         keys = 16 if dropout and 32 < head_dim <= 64 else 32
         return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=keys)
