@@ -94,17 +94,21 @@ class Tuner:
         return chosen
 
     def _fastest(self, tiles: Sequence[T], run: Callable[[T], None]) -> tuple[T, bool]:
-        """The fastest tile, and whether all were tried. The rule's must run; others that cannot are passed over."""
+        """The fastest tile, and whether all were tried. One that cannot run, or for want of memory, is passed over."""
         start = self.now()
-        fastest, least = tiles[0], self.measure(functools.partial(run, tiles[0])) * ADVANTAGE
-        for tile in tiles[1:]:
+        fastest, least = tiles[0], 0.0  # where the rule's cannot be measured it serves, and the real run says why
+        for tile in tiles:
             if self.now() - start > BUDGET:
                 return fastest, False
             try:
                 taken = self.measure(functools.partial(run, tile))
             except Exception:  # Triton's errors of compilation and of missing resources share no class
+                if tile == tiles[0]:
+                    return fastest, False
                 continue
-            if taken < least:
+            if tile == tiles[0]:
+                least = taken * ADVANTAGE
+            elif taken < least:
                 fastest, least = tile, taken
         return fastest, True
 

@@ -67,17 +67,22 @@ def test_nothing_is_measured_or_remembered_where_it_must_not_be(tmp_path: Path) 
     assert lab.choose() is TILES[1]
 
 
-def test_a_tile_that_cannot_run_is_passed_over_unless_it_is_the_rule() -> None:
+def test_a_tile_that_cannot_run_is_passed_over() -> None:
     assert Lab(None, 2.0, RuntimeError("out of resources"), 1.0, 3.0).choose() is TILES[2]
-    with pytest.raises(RuntimeError, match="out of resources"):
-        Lab(None, RuntimeError("out of resources"), 1.0, 1.0, 1.0).choose()
+
+
+def test_where_the_rule_cannot_be_measured_it_serves_and_nothing_is_kept(tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "tiles.json", RuntimeError("out of memory"), 1.0, 1.0, 1.0)
+    assert lab.choose() is RULE
+    assert lab.ran == [RULE]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_search_ends_after_its_budget_and_is_then_not_kept_for_other_processes(tmp_path: Path) -> None:
     lab = Lab(tmp_path / "tiles.json", 4.0, 3.0, 2.0, 1.0, step=tuning.BUDGET / 2)
-    assert lab.choose() is TILES[2]
-    assert lab.ran == list(TILES[:3])
-    assert lab.tuner.answers == {QUESTION: TILES[2]}
+    assert lab.choose() is TILES[1]
+    assert lab.ran == list(TILES[:2])
+    assert lab.tuner.answers == {QUESTION: TILES[1]}
     assert list(tmp_path.iterdir()) == []
 
 
