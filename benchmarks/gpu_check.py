@@ -58,7 +58,7 @@ def build(shell: Shell, _: Path) -> Outcome:
 
 def exercise(backend: str) -> Stage:
     """Every form and dtype once: the shortest proof that the kernels run, and what the checkers below watch."""
-    return lambda shell, _: shell.run(sys.executable, "benchmarks/gpu_exercise.py", backend, **RULES_ONLY)
+    return lambda shell, _: shell.run(sys.executable, "benchmarks/gpu_exercise.py", backend, "--quick", **RULES_ONLY)
 
 
 def tests(backend: str, *names: str) -> Stage:

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import gpu_check
+import gpu_exercise
 import gpu_picture
 from attn.machine import Machine
 from gpu import ledger
@@ -158,3 +159,13 @@ def test_a_picture_is_drawn_from_the_tables(tmp_path: Path, capsys: pytest.Captu
         writer.writerow(("a", "both", "mha", "", "", "A GPU", "2.13", "abc"))
     assert gpu_picture.main(str(tmp_path), str(tmp_path / "p.png")) == 0
     assert (tmp_path / "p.png").stat().st_size > 1000
+
+
+def test_the_exercise_compares_with_the_reference(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert gpu_exercise.main("gather", quick=True) == 0
+    assert capsys.readouterr().out.count("largest relative error") == 3
+    monkeypatch.setitem(gpu_exercise.TOLERANCE, torch.float32, 1e-9)
+    assert gpu_exercise.main("gather", quick=True) == 1
