@@ -170,12 +170,10 @@ def local_backward(
         finished = inside  # [R]
         if part is None:
             finished = inside | closing
-            slot = row
-            dq_part, dk_part, dv_part = part, part, part
+            slot, step = row, 0  # unused
         else:
             slot = ((bh.to(tl.int64) * splits + split) * L + row) * D  # [R]
-            step = BH.to(tl.int64) * splits * L * D
-            dq_part, dk_part, dv_part = part, part + step, part + 2 * step
+            step = BH.to(tl.int64) * splits * L * D  # from the gradients of q to those of k, then of v
         is_visible = is_valid ^ is_local  # [R] their dq is complete, their dk and dv hold the dense kernels' part
         add = finished & (is_visible | is_class)  # [R]
 
@@ -190,7 +188,7 @@ def local_backward(
         dv0, dv1 = add_product(tl.trans(w.to(g0.dtype)), g0, g1, dv0, dv1, D1, PRECISION)  # [R, D]
         if EARLY:
             dv0, dv1 = hand_over(
-                dv, offset * dn, dv0, dv1, finished, add, dv_part, slot, closing, carried, HAS, D, D0, D1
+                dv, offset * dn, dv0, dv1, finished, add, part, slot + 2 * step, closing, carried, HAS, D, D0, D1
             )
             v0, v1 = load_rows(v, offset * vn, is_key, D, D0, D1)  # [R, D]
         dp = dot_rows(g0, g1, v0, v1, D1, PRECISION)  # [R, R]
@@ -205,17 +203,17 @@ def local_backward(
         dk0, dk1 = add_product(tl.trans(ds), q0, q1, dk0, dk1, D1, PRECISION)  # [R, D]
         if EARLY:
             dk0, dk1 = hand_over(
-                dk, offset * dn, dk0, dk1, finished, add, dk_part, slot, closing, carried, HAS, D, D0, D1
+                dk, offset * dn, dk0, dk1, finished, add, part, slot + step, closing, carried, HAS, D, D0, D1
             )
             k0, k1 = load_rows(k, offset * kn, is_key, D, D0, D1)  # [R, D]
         dq0, dq1 = add_product(ds, k0, k1, dq0, dq1, D1, PRECISION)  # [R, D]
         if not EARLY:
             dv0, dv1 = hand_over(
-                dv, offset * dn, dv0, dv1, finished, add, dv_part, slot, closing, carried, HAS, D, D0, D1
+                dv, offset * dn, dv0, dv1, finished, add, part, slot + 2 * step, closing, carried, HAS, D, D0, D1
             )
             dk0, dk1 = hand_over(
-                dk, offset * dn, dk0, dk1, finished, add, dk_part, slot, closing, carried, HAS, D, D0, D1
+                dk, offset * dn, dk0, dk1, finished, add, part, slot + step, closing, carried, HAS, D, D0, D1
             )
         dq0, dq1 = hand_over(
-            dq, offset * dn, dq0, dq1, finished ^ is_visible, add, dq_part, slot, closing, carried, False, D, D0, D1
+            dq, offset * dn, dq0, dq1, finished ^ is_visible, add, part, slot, closing, carried, False, D, D0, D1
         )
