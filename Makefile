@@ -12,14 +12,13 @@ BUILD_INPUTS := setup.py pyproject.toml constraints.txt MANIFEST.in \
 	$(shell find csrc -type f \( -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' \))
 CXX_SOURCES := $(shell find csrc tests -type f \( -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' \))
 
-.PHONY: help demo test test-triton-registers lint format pytest bench sanitize wheel clean
+.PHONY: help demo test lint format pytest bench sanitize wheel clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo [DATA=path/to/ptbxl]   simulate (or read) ECGs, pre-train, probe, diagnose; report in demo/'
 	@echo 'make test                        everything a change must pass: lint, then pytest'
 	@echo 'make lint | format | pytest      parts of it; format rewrites Python and C++ in place'
-	@echo 'make test-triton-registers       an open check: no Triton kernel spills registers, compiled for five GPU generations'
 	@echo 'make bench [ARGS="--quick"]      the attention against what else one could use'
 	@echo 'make sanitize                    the C++ kernel, and the CUDA kernels on the host, under sanitizers'
 	@echo 'make wheel | clean               a wheel in dist/ | remove what was built (the environment stays)'
@@ -42,12 +41,8 @@ format: $(READY)
 	$(BIN)/clang-format -i $(CXX_SOURCES)
 
 # One thread per test process: the processes already fill the cores.
-# With Triton 3.7, which PyTorch pins, two Triton kernels still spill: that check has a target of its own.
 pytest: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -rs --ignore-glob='*/test_triton_aot.py'
-
-test-triton-registers: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) -rs tests/kernels/test_triton_aot.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -rs
 
 bench: $(READY)
 	$(BIN)/python benchmarks/attn_bench.py $(ARGS)

@@ -87,9 +87,9 @@ def main(arguments: list[str] | None = None) -> int:
             rows = measure(case, direction, entrants, device, 1 if options.quick else options.budget)
             print(table(case, direction, rows), flush=True)
             results += rows
+            if options.csv:  # after every table, so that what was measured outlives what fails later
+                write_csv(options.csv, results, machine)
     print(ratios(results, device))
-    if options.csv:
-        write_csv(options.csv, results, machine)
     if options.plot:
         draw_scaling(options.plot, [result for result in results if result.case in scaling], machine)
     return int(any(result.reason.startswith("ArithmeticError") for result in results))

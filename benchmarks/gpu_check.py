@@ -1,124 +1,163 @@
 """Proof on a GPU, in stages of less than ten minutes each.
 
-    python benchmarks/gpu_check.py                         every stage, in order
-    python benchmarks/gpu_check.py build tests-accuracy    some of them
-    python benchmarks/gpu_check.py --list                  their names
+    python benchmarks/gpu_check.py                              every stage, in order
+    python benchmarks/gpu_check.py build accuracy-triton        some of them
+    python benchmarks/gpu_check.py --minutes 12 --resume        what is left, as far as 12 minutes go
+    python benchmarks/gpu_check.py --list                       their names
 
-Results are appended to --csv (default gpu_check.csv), one row per stage, with the device, driver, versions and commit;
-the benchmark stages write tables of their own beside it. The exit status is 1 if a stage failed. A stage that a machine
-cannot run (no compute-sanitizer, say) is recorded as skipped with the reason, never as passed.
+Everything goes to --out (default gpu_check/): stages.csv, one row per stage with the device, driver, versions and
+commit, written after each stage; the output of each stage in a .log; the tables of the benchmark, and picture.png drawn
+from them. The exit status is 1 if a stage failed. What a machine cannot run (no compute-sanitizer, say) is recorded as
+skipped with the reason, never as passed.
+
+The kernels take the tiles of the rules (CLEAR_KERNELS_TUNE=0) except in the benchmark, which also tunes.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
+from attn.cases import GPU_CASES
 from attn.machine import survey
+from gpu import ledger
+from gpu.commands import Outcome, Shell
 
 ROOT = Path(__file__).resolve().parents[1]
-LIMIT = 590  # seconds per stage
+LIMIT = 580  # seconds per stage
+SHORTEST = 30  # seconds without which a stage is not begun
 TESTS = ROOT / "tests" / "kernels"
-ON_GPU = ["-k", "cuda or triton", "--ignore-glob=*test_cuda_*", "--ignore-glob=*test_triton_*", "-rs"]
+BACKENDS = ("triton", "cuda")
+RULES_ONLY = {"CLEAR_KERNELS_TUNE": "0"}
+# Random cases of each property. Nearly every case of Triton's is another shape, which is compiled for a few seconds.
+EXAMPLES = {"triton": "4", "cuda": "50"}
+
+Stage = Callable[[Shell, Path], Outcome]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a stage ended: passed, failed or skipped, and the last words of its output or the reason."""
-
-    status: str
-    detail: str = ""
-
-
-def run(*command: str, **environment: str) -> Outcome:
-    """Run a command in the repository; its output is shown and its status decides."""
-    print("$", *(f"{name}={value}" for name, value in environment.items()), *command, flush=True)
-    try:
-        done = subprocess.run(command, cwd=ROOT, env=os.environ | environment, timeout=LIMIT, check=False)
-    except subprocess.TimeoutExpired:
-        return Outcome("failed", f"longer than {LIMIT} s")
-    return Outcome("passed") if done.returncode == 0 else Outcome("failed", f"exit status {done.returncode}")
-
-
-def build() -> Outcome:
+def build(shell: Shell, _: Path) -> Outcome:
     """Compile both extensions for this GPU alone and say what runs."""
     major, minor = torch.cuda.get_device_capability()
-    installed = run(
+    installed = shell.run(
         *(sys.executable, "-m", "pip", "install", "-v", "--no-deps", "--no-build-isolation", "-e", "."),
         CLEAR_KERNELS_CUDA="1",
         TORCH_CUDA_ARCH_LIST=f"{major}.{minor}",
     )
-    return run(sys.executable, "-m", "clear_kernels") if installed.status == "passed" else installed
+    return shell.run(sys.executable, "-m", "clear_kernels") if installed.status == "passed" else installed
 
 
-def tests(*files: str) -> Outcome:
-    """The GPU variants of some test files."""
-    return run(sys.executable, "-m", "pytest", *(str(TESTS / name) for name in files), *ON_GPU)
+def exercise(backend: str) -> Stage:
+    """Every form and dtype once: the shortest proof that the kernels run, and what the checkers below watch."""
+    return lambda shell, _: shell.run(sys.executable, "benchmarks/gpu_exercise.py", backend, "--quick", **RULES_ONLY)
 
 
-def other_tests() -> Outcome:
-    """The GPU variants of all attention tests that have no stage of their own."""
-    named = {"test_attention_accuracy.py", "test_attention_properties.py", "test_attention_padding.py"}
-    return tests(*sorted(path.name for path in TESTS.glob("test_attention_*.py") if path.name not in named))
-
-
-def sanitizer(tool: str, backend: str) -> Outcome:
-    """NVIDIA's checker over every form and dtype of a backend. Only the extension's own kernels can be told by name."""
-    checker = shutil.which("compute-sanitizer") or shutil.which("compute-sanitizer", path="/usr/local/cuda/bin")
-    if checker is None:
-        return Outcome("skipped", "compute-sanitizer is not installed")
-    only = ["--kernel-name-exclude", "kns=at::"] if backend == "triton" else ["--kernel-name", "kns=clear_cuda"]
-    return run(
-        *(checker, "--tool", tool, "--error-exitcode", "1", *only),
-        *(sys.executable, str(ROOT / "benchmarks" / "gpu_exercise.py"), backend),
-        PYTORCH_NO_CUDA_MEMORY_CACHING="1",  # every tensor is an allocation, so that what lies beside it is no one's
+def tests(backend: str, *names: str) -> Stage:
+    """A backend's variants of some test files, on fresh random inputs and poisoned outputs."""
+    processes = min(8, os.cpu_count() or 1) if importlib.util.find_spec("xdist") else 0
+    files = [str(TESTS / f"test_attention_{name}.py") for name in names]
+    return lambda shell, _: shell.run(
+        *(sys.executable, "-m", "pytest", "-rs", "-k", backend, "-p", "no:cacheprovider", *files),
+        *(("-n", str(processes)) if processes > 1 else ()),
+        CLEAR_KERNELS_EXAMPLES=EXAMPLES[backend],
+        OMP_NUM_THREADS="1",
+        **RULES_ONLY,
     )
 
 
-def benchmark(cases: str, name: str, *more: str) -> Outcome:
+def sanitizer(tool: str, backend: str) -> Stage:
+    """NVIDIA's checker over the exercise of a backend. Only the extension's own kernels can be told by name."""
+    only = ["--kernel-name-exclude", "kns=at::"] if backend == "triton" else ["--kernel-name", "kns=clear_cuda"]
+
+    def run(shell: Shell, _: Path) -> Outcome:
+        checker = shutil.which("compute-sanitizer") or shutil.which("compute-sanitizer", path="/usr/local/cuda/bin")
+        if checker is None:
+            return Outcome("skipped", "compute-sanitizer is not installed")
+        return shell.run(
+            *(checker, "--tool", tool, "--error-exitcode", "1", *only),
+            *(sys.executable, "benchmarks/gpu_exercise.py", backend, "--quick"),
+            # Every tensor is an allocation then, so that what lies beside it is no one's.
+            PYTORCH_NO_CUDA_MEMORY_CACHING="1",
+            **RULES_ONLY,
+        )
+
+    return run
+
+
+def benchmark(cases: str, *more: str) -> Stage:
     """Times against everything else one could use, as CSV."""
-    table = f"gpu_{name}.csv"
-    return run(sys.executable, "benchmarks/attn_bench.py", "--device", "cuda", "--cases", cases, "--csv", table, *more)
+    return lambda shell, out: shell.run(
+        *(sys.executable, "benchmarks/attn_bench.py", "--device", "cuda", "--cases", cases, "--budget", "6"),
+        *("--csv", str(out / f"benchmark-{cases}.csv"), *more),
+        CLEAR_KERNELS_CACHE=str(out / "tiles"),
+    )
 
 
-STAGES: dict[str, Callable[[], Outcome]] = {
+def picture(shell: Shell, out: Path) -> Outcome:
+    """Fractions of the copy bandwidth, from the tables that are there."""
+    return shell.run(sys.executable, "benchmarks/gpu_picture.py", str(out), str(out / "picture.png"))
+
+
+def why_not(backend: str) -> str | None:
+    """Why a backend cannot run, or None; asked in a new process, as the build stage may just have made it."""
+    code = f"from clear_kernels import backends; print(backends()[{backend!r}] or '')"
+    asked = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    return asked.stdout.strip() or (asked.stderr.strip()[-300:] if asked.returncode else None)
+
+
+def needs(backend: str, stage: Stage) -> Stage:
+    """The stage, skipped with the reason where the backend cannot run."""
+
+    def run(shell: Shell, out: Path) -> Outcome:
+        reason = why_not(backend)
+        return stage(shell, out) if reason is None else Outcome("skipped", reason)
+
+    return run
+
+
+_NAMED = ("accuracy", "properties", "padding", "dropout", "repeatable", "compile")
+_OTHERS = sorted(
+    name
+    for name in (path.stem.removeprefix("test_attention_") for path in TESTS.glob("test_attention_*.py"))
+    if name not in (*_NAMED, "order", "api", "mask", "philox")  # which run on no GPU
+)
+STAGES: dict[str, Stage] = {
     "build": build,
-    "tests-accuracy": lambda: tests("test_attention_accuracy.py"),
-    "tests-properties": lambda: tests("test_attention_properties.py", "test_attention_padding.py"),
-    "tests-others": other_tests,
+    **{f"exercise-{name}": needs(name, exercise(name)) for name in BACKENDS},
+    **{f"accuracy-{name}": needs(name, tests(name, "accuracy")) for name in BACKENDS},
+    "benchmark-drop-in": benchmark("drop-in"),
+    **{f"{test}-{name}": needs(name, tests(name, test)) for test in _NAMED[1:] for name in BACKENDS},
+    **{f"others-{name}": needs(name, tests(name, *_OTHERS)) for name in BACKENDS},
     **{
-        f"{tool}-{backend}": lambda tool=tool, backend=backend: sanitizer(tool, backend)  # type: ignore[misc]
+        f"{tool}-{name}": needs(name, sanitizer(tool, name))
         for tool in ("memcheck", "racecheck", "initcheck", "synccheck")
-        for backend in ("cuda", "triton")
+        for name in BACKENDS
     },
-    "benchmark": lambda: benchmark("default", "benchmark", "--budget", "8"),
-    "benchmark-more": lambda: benchmark("more", "benchmark_more", "--budget", "8"),
-    "benchmark-scaling": lambda: benchmark(
-        "scaling", "benchmark_scaling", "--budget", "8", "--plot", "gpu_scaling.png"
-    ),
+    **{f"benchmark-{case.name}": benchmark(case.name) for case in GPU_CASES if case.name != "drop-in"},
+    "benchmark-holter": benchmark("scaling"),
+    "picture": picture,
 }
 
 
-def record(path: Path, stage: str, outcome: Outcome, seconds: float) -> None:
-    """Append a row."""
-    machine = asdict(survey(torch.device("cuda")))
-    row = {"stage": stage, "status": outcome.status, "seconds": f"{seconds:.0f}", "detail": outcome.detail, **machine}
-    fresh = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        if fresh:
-            writer.writeheader()
-        writer.writerow(row)
+def attempt(stage: str, out: Path, limit: float) -> tuple[Outcome, float]:
+    """Run a stage; whatever it raises is its failure. Returns the seconds it took as well."""
+    start = time.monotonic()
+    try:
+        outcome = STAGES[stage](Shell(ROOT, out / f"{stage}.log", limit), out)
+    except KeyboardInterrupt:
+        outcome = Outcome("failed", "interrupted")
+    except Exception as error:
+        outcome = Outcome("failed", f"{type(error).__name__}: {error}")
+    return outcome, time.monotonic() - start
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -126,7 +165,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stages", nargs="*", metavar="stage", help=f"of {', '.join(STAGES)}; all by default")
     parser.add_argument("--list", action="store_true", help="print the names of the stages")
-    parser.add_argument("--csv", type=Path, default=Path("gpu_check.csv"))
+    parser.add_argument("--out", type=Path, default=Path("gpu_check"), help="folder of the results")
+    parser.add_argument("--resume", action="store_true", help="leave out what passed on this GPU at this commit")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="end by then; begins no stage near the end")
     options = parser.parse_args(arguments)
     if options.list:
         print("\n".join(STAGES))
@@ -136,14 +177,23 @@ def main(arguments: list[str] | None = None) -> int:
     if not torch.cuda.is_available():
         print("PyTorch sees no CUDA device: nothing was checked", file=sys.stderr)
         return 1
+    out = options.out.resolve()
+    end = time.monotonic() + 60 * options.minutes
+    machine = asdict(survey(torch.device("cuda")))
+    done = ledger.passed(out / "stages.csv", machine["device"], machine["commit"]) if options.resume else set()
     failed = []
     for stage in options.stages or STAGES:
-        start = time.monotonic()
-        outcome = STAGES[stage]()
-        seconds = time.monotonic() - start
-        record(options.csv, stage, outcome, seconds)
+        left = end - time.monotonic()
+        if stage in done or left < SHORTEST:
+            print(f"== {stage}: {'passed before' if stage in done else 'no time is left'}", flush=True)
+            continue
+        outcome, seconds = attempt(stage, out, min(LIMIT, left))
+        row = {"stage": stage, "status": outcome.status, "seconds": f"{seconds:.0f}", "detail": outcome.detail}
+        ledger.append(out / "stages.csv", row | {name: str(value) for name, value in machine.items()})
         print(f"== {stage}: {outcome.status} after {seconds:.0f} s {outcome.detail}".rstrip(), flush=True)
         failed += [stage] if outcome.status == "failed" else []
+        if outcome.detail == "interrupted":
+            break
     return 1 if failed else 0
 
 

@@ -7,7 +7,16 @@ import platform
 import torch
 
 from clear_kernels import backends
-from clear_kernels.backends import NATIVE, load
+from clear_kernels.backends import NATIVE, choose, load
+
+
+def _choices(device: str) -> str:
+    """The backend of each dtype: ``float32: triton, ...``."""
+    found = []
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        q = torch.empty((1, 1, 0, 64), dtype=dtype, device=device)
+        found.append(f"{str(dtype).removeprefix('torch.')}: {choose(q, 12, None)}")
+    return ", ".join(found)
 
 
 def report() -> str:
@@ -20,6 +29,8 @@ def report() -> str:
         if build_info is not None:
             lines += ["", f"{name} build", *(f"  {key:<32} {value}" for key, value in build_info().items())]
     devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    lines += ["", "backend=None takes, of 12 leads and heads of 64"]
+    lines += [f"  {device:<10} {_choices(device)}" for device in ("cpu", *(f"cuda:{i}" for i in range(len(devices))))]
     machine = {
         "Python": platform.python_version(),
         "torch": torch.__version__,

@@ -9,12 +9,13 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from attn.cases import Case, Direction
 from attn.inputs import Inputs, dense_mask
 from attn.machine import free_memory
 from clear_kernels import BeatSparseAttention, beat_sparse_attention, packed_view_attention
-from clear_kernels.backends import backends, load
+from clear_kernels.backends import refusal
 
 Attend = Callable[[Inputs], Tensor]
 
@@ -45,7 +46,13 @@ def contenders() -> dict[str, Contender]:
     everyone = [
         *native,
         Contender("sdpa-mask", "scaled_dot_product_attention, boolean mask", _refuse_dense, _sdpa_mask),
-        Contender("sdpa-full", "the same without a mask (another result)", _refuse_dense, _sdpa_full, masked=False),
+        Contender(
+            "sdpa-full",
+            "unmasked (another result); on GPUs by flash attention",
+            _refuse_dense,
+            _sdpa_full,
+            masked=False,
+        ),
         Contender("flex", "FlexAttention, compiled, block mask", _refuse_flex, _flex),
         Contender("layer", "BeatSparseAttention, projections included", _refuse_layer, _our_layer, layer=True),
         Contender("mha", "nn.MultiheadAttention, per-head float mask, weights", _refuse_mha, _mha, layer=True),
@@ -55,10 +62,7 @@ def contenders() -> dict[str, Contender]:
 
 def _backend(name: str) -> Contender:
     def refuse(case: Case, device: torch.device, _: Direction) -> str | None:
-        reason = backends()[name]
-        if reason is None and name != "gather":
-            reason = load(name).can_run(torch.empty(1, 1, 1, case.dim, dtype=case.dtype, device=device))
-        return reason
+        return refusal(name, torch.empty(1, 1, 0, case.dim, dtype=case.dtype, device=device), case.leads)
 
     return Contender(name, f"clear_kernels, backend {name!r}", refuse, partial(_ours, backend=name))
 
@@ -90,7 +94,14 @@ def _sdpa_mask(case: Case, device: torch.device) -> Attend:
 
 
 def _sdpa_full(case: Case, device: torch.device) -> Attend:
-    return lambda x: F.scaled_dot_product_attention(x.q, x.k, x.v)
+    if device.type != "cuda" or case.dtype.itemsize > 2:
+        return lambda x: F.scaled_dot_product_attention(x.q, x.k, x.v)
+
+    def flash(x: Inputs) -> Tensor:
+        with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+            return F.scaled_dot_product_attention(x.q, x.k, x.v)
+
+    return flash
 
 
 def _flex(case: Case, device: torch.device) -> Attend:

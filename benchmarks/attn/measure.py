@@ -150,9 +150,18 @@ def _graphed(call: Call) -> Call:
 
 def _error(contender: Contender, attend: Attend, case: Case, inputs: Inputs, direction: Direction) -> float:
     """The error of the output, and of the gradients where they are timed, against float64."""
+    _poison(inputs)
     out, grads = _forward(attend, inputs), None
     if direction != "forward":
-        grads = torch.autograd.grad(attend(inputs), _leaves(contender, inputs), _dout(contender, inputs))
+        attended = attend(inputs)
+        _poison(inputs)
+        grads = torch.autograd.grad(attended, _leaves(contender, inputs), _dout(contender, inputs))
     if contender.layer:
         return check_layer(case, inputs, torch_layer(case, out.device), out, grads[0] if grads else None)
     return check(case, inputs, out, grads, masked=contender.masked)
+
+
+def _poison(inputs: Inputs) -> None:
+    """Leave NaN in the memory that results of the inputs' sizes are likely to get, where an unwritten element shows."""
+    kept = [torch.full_like(x, math.nan) for x in (inputs.q, inputs.k, inputs.v, inputs.dout)]
+    kept.clear()

@@ -1,4 +1,4 @@
-"""The registry of backends: what exists, what can run here, and which one is taken.
+"""The registry of backends: what exists, what can run here, and which one is taken (by ``order.py``).
 
 A native backend is a module with the functions of :class:`Backend`. It is imported when first asked for, so that a
 missing compiler, driver or package shows as a reason and never as a failing import of ``clear_kernels``.
@@ -9,10 +9,13 @@ from __future__ import annotations
 import functools
 import importlib
 import operator
+from collections.abc import Iterator
 from typing import Protocol, cast
 
 import torch
 from torch import Tensor
+
+from clear_kernels.order import call_of, order_of
 
 NATIVE = {
     "cpu": "clear_kernels.backends.cpu",
@@ -20,10 +23,6 @@ NATIVE = {
     "cuda": "clear_kernels.backends.cuda",
 }
 NAMES = (*NATIVE, "gather", "reference")
-
-# Fastest first; "gather" runs everywhere and so ends the search. The GPU kernels, "triton" and "cuda", have not been
-# run on a GPU yet and are taken only when named.
-_PREFERENCE = {"cpu": ("cpu", "gather"), "cuda": ("gather",)}
 
 MAX_NATIVE_LEADS = 64
 
@@ -135,23 +134,42 @@ def load(name: str) -> Backend:
 
 
 def choose(q: Tensor, leads: int, backend: str | None) -> str:
-    """Return the backend to use: the one asked for, or the fastest that can run.
+    """Return the backend to use: the one asked for, or the first of the table that can run, in the end ``gather``.
 
     Raises:
         ValueError: If ``backend`` is not a name of :func:`backends`.
         RuntimeError: If it cannot run for ``q`` and ``leads``, with the reason.
     """
     if backend is None:
-        for name in _PREFERENCE.get(q.device.type, ()):
-            if _refusal(name, q, leads) is None:
-                return name
-        return "gather"
+        return _first(q, leads)
     if backend not in NAMES:
         raise ValueError(f"{backend=} is unknown; pass None or one of {', '.join(NAMES)}")
     reason = _refusal(backend, q, leads)
     if reason is not None:
         raise RuntimeError(f"{backend=} cannot run here: {reason}")
     return backend
+
+
+def candidates(q: Tensor, leads: int) -> Iterator[tuple[str, str | None]]:
+    """What ``backend=None`` tries for ``q``, best first, each with None or the reason why it is passed over.
+
+    The last, ``gather``, runs everywhere.
+    """
+    for name in order_of(call_of(q.device, q.dtype, q.shape[3], leads)):
+        yield name, refusal(name, q, leads)
+    yield "gather", None
+
+
+def refusal(name: str, q: Tensor, leads: int) -> str | None:
+    """Why a backend cannot run for ``q`` and ``leads``, or None."""
+    if name not in NATIVE:
+        return None
+    if leads > MAX_NATIVE_LEADS:
+        return f"{leads=} and native kernels take at most {MAX_NATIVE_LEADS}; use backend='gather'"
+    reason = _unavailable(name) or load(name).can_run(q)
+    # A backend whose tiles depend on the number of leads says so here; the others take all of them.
+    can_hold = getattr(load(name), "can_hold", None) if reason is None else None
+    return can_hold(q, leads) if can_hold is not None else reason
 
 
 @functools.cache
@@ -165,26 +183,35 @@ def _unavailable(name: str) -> str | None:
         return str(error)
 
 
-def _refusal(name: str, q: Tensor, leads: int) -> str | None:
-    """Why a backend cannot run for ``q``, or None."""
-    if name not in NATIVE:
-        return None
-    if leads > MAX_NATIVE_LEADS:
-        return f"{leads=} and native kernels take at most {MAX_NATIVE_LEADS}; use backend='gather'"
+def _first(q: Tensor, leads: int) -> str:
+    """The first candidate that can run."""
     if torch.compiler.is_dynamo_compiling():
         # operator.index makes a constant of a size that is symbolic under dynamic shapes.
-        return _traced_refusal(name, str(q.device), q.dtype, operator.index(q.shape[3]))
-    return _eager_refusal(name, q)
+        return _traced_first(str(q.device), q.dtype, operator.index(q.shape[3]), operator.index(leads))
+    return _eager_first(q, leads)
 
 
-def _eager_refusal(name: str, q: Tensor) -> str | None:
-    return _unavailable(name) or load(name).can_run(q)
+def _eager_first(q: Tensor, leads: int) -> str:
+    return next(name for name, reason in candidates(q, leads) if reason is None)
 
 
-def _traced_refusal(name: str, device: str, dtype: torch.dtype, head_dim: int) -> str | None:
-    """The refusal as a constant of the compiled graph: importing and probing a backend cannot be traced."""
-    return _eager_refusal(name, torch.empty(1, 1, 0, head_dim, dtype=dtype, device=device))
+def _refusal(name: str, q: Tensor, leads: int) -> str | None:
+    """Why a backend cannot run for ``q``, or None."""
+    if torch.compiler.is_dynamo_compiling():
+        return _traced_refusal(name, str(q.device), q.dtype, operator.index(q.shape[3]), operator.index(leads))
+    return refusal(name, q, leads)
+
+
+def _traced_first(device: str, dtype: torch.dtype, head_dim: int, leads: int) -> str:
+    """The choice as a constant of the compiled graph: importing and probing a backend cannot be traced."""
+    return _eager_first(torch.empty(1, 1, 0, head_dim, dtype=dtype, device=device), leads)
+
+
+def _traced_refusal(name: str, device: str, dtype: torch.dtype, head_dim: int, leads: int) -> str | None:
+    """The refusal as a constant of the compiled graph."""
+    return refusal(name, torch.empty(1, 1, 0, head_dim, dtype=dtype, device=device), leads)
 
 
 # What torch.compiler.assume_constant_result does, without its import of torch._dynamo, which takes as long as torch's.
+_traced_first._dynamo_marked_constant = True  # type: ignore[attr-defined]
 _traced_refusal._dynamo_marked_constant = True  # type: ignore[attr-defined]

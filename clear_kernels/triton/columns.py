@@ -39,7 +39,7 @@ def bit_at(position, WORD: tl.constexpr):
 def attended_bits(lead, column, is_class, is_beat, L: tl.constexpr, C: tl.constexpr, WORD: tl.constexpr):
     """The keys each row may attend, less a class token's attention to itself: int64 [R], one word of the set."""
     first = L + column * L  # [R]
-    beat = bits_below(first + L, WORD) & ~bits_below(first, WORD)  # [R] its column
+    beat = bits_below(first + L, WORD) ^ bits_below(first, WORD)  # [R] its column
     beat |= bit_at(lead, WORD)  # [R] its class token
     own = tl.zeros_like(beat)  # [R]
     for c in range(C):

@@ -19,7 +19,7 @@ from clear_kernels.triton.rows import (
     survivors,
     zero_rows,
 )
-from clear_kernels.triton.tokens import dense_mask, locate, sequence_length
+from clear_kernels.triton.tokens import dense_mask, locate, locate_queries, sequence_length
 
 
 @triton.jit
@@ -88,12 +88,7 @@ def dense_backward_query(
 
     for begin in tl.range((pid % share) * M, stop, share * M, num_stages=1):
         position = begin + tl.arange(0, M)  # [M]
-        token, code, is_real, is_beat = locate(position, n, lead, valid, index, T, L)  # [M]
-        is_query = is_real  # [M]
-        write = position < n  # [M]
-        if index is not None:
-            is_query = is_real & is_beat
-            write = is_query
+        token, code, _, is_query, write = locate_queries(position, n, lead, valid, index, T, L)  # [M]
         offset = token.to(tl.int64)  # [M]
         q0, q1 = load_rows(q + b * qb + h * qh, offset * qn, is_query, D, D0, D1)  # [M, D]
         g0, g1 = load_rows(dout + b * gb + h * gh, offset * gn, is_query, D, D0, D1)  # [M, D]
@@ -128,9 +123,7 @@ def add_key_gradient(
 ):  # fmt: skip
     """dk and dv of N key rows from the M queries from position ``first``."""
     position = first + tl.arange(0, M)  # [M]
-    token, code, is_query, is_beat = locate(position, n, lead, valid, index, T, L)  # [M]
-    if index is not None:
-        is_query = is_query & is_beat
+    token, code, _, is_query, _ = locate_queries(position, n, lead, valid, index, T, L)  # [M]
     offset = token.to(tl.int64)  # [M]
     q0, q1 = load_rows(q, offset * qn, is_query, D, D0, D1)  # [M, D]
     g0, g1 = load_rows(dout, offset * gn, is_query, D, D0, D1)  # [M, D]

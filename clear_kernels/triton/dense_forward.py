@@ -21,7 +21,7 @@ from clear_kernels.triton.rows import (
     survivors,
     zero_rows,
 )
-from clear_kernels.triton.tokens import dense_mask, locate, sequence_length
+from clear_kernels.triton.tokens import dense_mask, locate, locate_queries, sequence_length
 
 
 @triton.jit
@@ -98,12 +98,7 @@ def dense_forward(
 
     for begin in tl.range((pid % share) * M, stop, share * M, num_stages=1):
         position = begin + tl.arange(0, M)  # [M]
-        token, code, is_real, is_beat = locate(position, n, lead, valid, index, T, L)  # [M]
-        is_query = is_real  # [M]
-        write = position < n  # [M]
-        if index is not None:
-            is_query = is_real & is_beat
-            write = is_query
+        token, code, _, is_query, write = locate_queries(position, n, lead, valid, index, T, L)  # [M]
         offset = token.to(tl.int64)  # [M]
         q0, q1 = load_rows(q + b * qb + h * qh, offset * qn, is_query, D, D0, D1)  # [M, D]
         top = tl.full([M], MASKED, tl.float32)  # [M]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from clear_kernels.triton.tiling import Target
+from clear_kernels.triton.tuning import Question, size_class
 
 Strides = tuple[int, int, int]
 
@@ -76,6 +77,13 @@ class Common:
         """For queries ``q`` [B, H, N, D]."""
         kept = 1.0 / (1.0 - dropout_p)
         return cls(scale, int(dropout_p * 2**32), kept, q.shape[3], precision_of(q.dtype, target))
+
+
+def question(kernel: str, q: Tensor, leads: int, common: Common, **present: Tensor | None) -> Question:
+    """What ``tuning.py`` is asked for a launch on queries ``q`` [B, H, N, D]; ``present`` are its optional tensors."""
+    features = tuple(name for name, tensor in present.items() if tensor is not None)
+    size = q.shape[0] * q.shape[1] * q.shape[2]
+    return Question(kernel, q.dtype, common.PRECISION, leads, q.shape[3], size_class(size), features)
 
 
 def approximates(dtype: torch.dtype) -> bool:

@@ -45,14 +45,26 @@ def class_deltas(
 
 
 @triton.jit
-def store_sum(x, offset, x0, x1, keep, add, HAS: tl.constexpr, D: tl.constexpr, D0: tl.constexpr, D1: tl.constexpr):
-    """Write rows where ``keep``; where ``add`` (only if HAS) what is there already is added in float32."""
+def hand_over(
+    x, offset, x0, x1, keep, add, part, slot, closing, carried,
+    HAS: tl.constexpr, D: tl.constexpr, D0: tl.constexpr, D1: tl.constexpr,
+):  # fmt: skip
+    """Write gradients [R, D] where ``keep``, and return what goes on in the next tile: those of class rows.
+
+    Where ``add`` (only if HAS) what is there already is added in float32. With a workspace ``part``, class rows go
+    there instead, to ``slot``, where ``closing``.
+    """
+    y0, y1 = x0, x1  # [R, D]
     if HAS:
-        y0, y1 = load_rows(x, offset, add, D, D0, D1)  # [R, D]
-        x0 += y0.to(tl.float32)
+        z0, z1 = load_rows(x, offset, add, D, D0, D1)  # [R, D]
+        y0 += z0.to(tl.float32)
         if D1 > 0:
-            x1 += y1.to(tl.float32)
-    store_rows(x, offset, x0, x1, keep, D, D0, D1)
+            y1 += z1.to(tl.float32)
+    store_rows(x, offset, y0, y1, keep, D, D0, D1)
+    if part is not None:
+        store_rows(part, slot, x0, x1, closing, D, D0, D1)
+    # A factor, as a select of accumulators by rows upsets Triton 3.2.
+    return x0 * carried, x1 * carried
 
 
 @triton.jit(do_not_specialize=["H", "T", "BH", "splits", "threshold"])
@@ -120,6 +132,10 @@ def local_backward(
     dk0, dk1 = zero_rows(R, D0, D1)  # [R, D]
     dv0, dv1 = zero_rows(R, D0, D1)  # [R, D]
     carried = tl.where(is_class, 1.0, 0.0)[:, None]  # [R, 1]
+    HAS: tl.constexpr = visible is not None
+    # Plain arithmetic takes its operands in registers: each tensor is then loaded when its turn comes, and again, and
+    # each gradient written as soon as it is known.
+    EARLY: tl.constexpr = PRECISION == "wide"
     for t in tl.range(start, stop, C, num_stages=STAGES):
         inside = is_beat & (column + t < stop)  # [R]
         token = origin + tl.where(is_beat, t, 0)  # [R]
@@ -134,11 +150,11 @@ def local_backward(
         offset = token.to(tl.int64)  # [R]
         q0, q1 = load_rows(q, offset * qn, is_query, D, D0, D1)  # [R, D]
         k0, k1 = load_rows(k, offset * kn, is_key, D, D0, D1)  # [R, D]
-        g0, g1 = load_rows(dout, offset * gn, is_query, D, D0, D1)  # [R, D]
-        v0, v1 = load_rows(v, offset * vn, is_key, D, D0, D1)  # [R, D]
+        if not EARLY:
+            g0, g1 = load_rows(dout, offset * gn, is_query, D, D0, D1)  # [R, D]
+            v0, v1 = load_rows(v, offset * vn, is_key, D, D0, D1)  # [R, D]
         # +inf in rows that are no query here makes their weights 0.
         log = tl.load(lse + token, mask=is_query, other=float("inf")) * LOG2E  # [R]
-        class_delta = tl.load(delta + row, mask=is_class, other=0.0)  # [R]
 
         live_low = bits_below(L + tl.minimum(stop - t, C) * L, 0)  # [1] keys of this tile
         live_high = bits_below(L + tl.minimum(stop - t, C) * L, 1)  # [1]
@@ -150,41 +166,54 @@ def local_backward(
         bits_high = (high | tl.where(itself, bit_at(row, 1), 0)) & live_high  # [R]
         may = entry_mask(bits_low, bits_high, R)  # [R, R]
 
+        closing = row < tl.where(t + C >= stop, L, 0)  # [R] class rows in the last tile
+        finished = inside  # [R]
+        if part is None:
+            finished = inside | closing
+            slot, step = row, 0  # unused
+        else:
+            slot = ((bh.to(tl.int64) * splits + split) * L + row) * D  # [R]
+            step = BH.to(tl.int64) * splits * L * D  # from the gradients of q to those of k, then of v
+        is_visible = is_valid ^ is_local  # [R] their dq is complete, their dk and dv hold the dense kernels' part
+        add = finished & (is_visible | is_class)  # [R]
+
         s = dot_rows(q0, q1, k0, k1, D1, PRECISION)  # [R, R]
         p = tl.where(may, tl.exp2(s * (scale * LOG2E) - log[:, None]), 0.0)  # [R, R]
         w = p
         if seed is not None:
             kept = survivors(seed, b * H + h, token[:, None], token[None, :], threshold)  # [R, R]
             w = tl.where(kept, p * keep_scale, 0.0)
-        dv0, dv1 = add_product(tl.trans(w.to(q0.dtype)), g0, g1, dv0, dv1, D1, PRECISION)  # [R, D]
+        if EARLY:
+            g0, g1 = load_rows(dout, offset * gn, is_query, D, D0, D1)  # [R, D]
+        dv0, dv1 = add_product(tl.trans(w.to(g0.dtype)), g0, g1, dv0, dv1, D1, PRECISION)  # [R, D]
+        if EARLY:
+            dv0, dv1 = hand_over(
+                dv, offset * dn, dv0, dv1, finished, add, part, slot + 2 * step, closing, carried, HAS, D, D0, D1
+            )
+            v0, v1 = load_rows(v, offset * vn, is_key, D, D0, D1)  # [R, D]
         dp = dot_rows(g0, g1, v0, v1, D1, PRECISION)  # [R, R]
         if seed is not None:
             dp = tl.where(kept, dp * keep_scale, 0.0)
+        class_delta = tl.load(delta + row, mask=is_class, other=0.0)  # [R]
         # A beat's keys are all here, so that rowsum(dout * out) = rowsum(p * dp) and its output need not be read.
         row_delta = tl.where(is_class, class_delta, tl.sum(p * dp, 1)) * scale  # [R]
-        ds = (p * (dp * scale - row_delta[:, None])).to(q0.dtype)  # [R, R]
+        ds = (p * (dp * scale - row_delta[:, None])).to(g0.dtype)  # [R, R]
+        if EARLY:
+            q0, q1 = load_rows(q, offset * qn, is_query, D, D0, D1)  # [R, D]
         dk0, dk1 = add_product(tl.trans(ds), q0, q1, dk0, dk1, D1, PRECISION)  # [R, D]
+        if EARLY:
+            dk0, dk1 = hand_over(
+                dk, offset * dn, dk0, dk1, finished, add, part, slot + step, closing, carried, HAS, D, D0, D1
+            )
+            k0, k1 = load_rows(k, offset * kn, is_key, D, D0, D1)  # [R, D]
         dq0, dq1 = add_product(ds, k0, k1, dq0, dq1, D1, PRECISION)  # [R, D]
-
-        last = t + C >= stop
-        closing = row < tl.where(last, L, 0)  # [R] class rows in the last tile
-        finished = inside  # [R]
-        if part is None:
-            finished = inside | closing
-        else:
-            slot = ((bh.to(tl.int64) * splits + split) * L + row) * D  # [R]
-            step = BH.to(tl.int64) * splits * L * D
-            store_rows(part, slot, dq0, dq1, closing, D, D0, D1)
-            store_rows(part + step, slot, dk0, dk1, closing, D, D0, D1)
-            store_rows(part + 2 * step, slot, dv0, dv1, closing, D, D0, D1)
-        HAS: tl.constexpr = visible is not None
-        is_visible = is_valid & ~is_local  # [R] their dq is complete, their dk and dv hold the dense kernels' part
-        add = finished & (is_visible | is_class)  # [R]
-        offset = offset * dn
-        store_sum(dv, offset, dv0, dv1, finished, add, HAS, D, D0, D1)
-        store_sum(dk, offset, dk0, dk1, finished, add, HAS, D, D0, D1)
-        store_rows(dq, offset, dq0, dq1, finished & ~is_visible, D, D0, D1)
-        # A factor, as a select of accumulators by rows upsets Triton 3.2. Only class rows go on in the next tile.
-        dq0, dq1 = dq0 * carried, dq1 * carried
-        dk0, dk1 = dk0 * carried, dk1 * carried
-        dv0, dv1 = dv0 * carried, dv1 * carried
+        if not EARLY:
+            dv0, dv1 = hand_over(
+                dv, offset * dn, dv0, dv1, finished, add, part, slot + 2 * step, closing, carried, HAS, D, D0, D1
+            )
+            dk0, dk1 = hand_over(
+                dk, offset * dn, dk0, dk1, finished, add, part, slot + step, closing, carried, HAS, D, D0, D1
+            )
+        dq0, dq1 = hand_over(
+            dq, offset * dn, dq0, dq1, finished ^ is_visible, add, part, slot, closing, carried, False, D, D0, D1
+        )

@@ -100,7 +100,8 @@ def local_forward(
         offset = token.to(tl.int64)  # [R]
         k0, k1 = load_rows(k, offset * kn, is_key, D, D0, D1)  # [R, D]
         q0, q1 = load_rows(q, offset * qn, is_local | is_class, D, D0, D1)  # [R, D]
-        v0, v1 = load_rows(v, offset * vn, is_key, D, D0, D1)  # [R, D]
+        if PRECISION != "wide":
+            v0, v1 = load_rows(v, offset * vn, is_key, D, D0, D1)  # [R, D]
 
         live_low = bits_below(L + tl.minimum(stop - t, C) * L, 0)  # [1] keys of this tile
         live_high = bits_below(L + tl.minimum(stop - t, C) * L, 1)  # [1]
@@ -125,6 +126,8 @@ def local_forward(
         if seed is not None:
             kept = survivors(seed, b * H + h, token[:, None], token[None, :], threshold)  # [R, R]
             p = tl.where(kept, p * keep_scale, 0.0)
+        if PRECISION == "wide":  # plain arithmetic takes its operands in registers, which have no room for v before
+            v0, v1 = load_rows(v, offset * vn, is_key, D, D0, D1)  # [R, D]
         acc0, acc1 = add_product(
             p.to(q0.dtype), v0, v1, acc0 * fade[:, None], acc1 * fade[:, None], D1, PRECISION
         )  # [R, D]
@@ -137,7 +140,7 @@ def local_forward(
         log = tl.where(is_query, top * to_log2 + log, float("inf"))
         result0, result1 = acc0 * inverse[:, None], acc1 * inverse[:, None]  # [R, D]
         # Visible beats belong to the dense kernel; padding is written here, as zero.
-        write = inside & (is_local | ~is_valid)  # [R]
+        write = tl.where(is_valid, is_local, inside)  # [R]
         if part_out is None:
             write |= closing
         else:

@@ -71,19 +71,27 @@ class Resources:
 
 
 def attention_launches(
-    use: str, dtype: torch.dtype, head_dim: int, capability: int, *, dropout: bool = False, valid: bool = False
+    use: str,
+    dtype: torch.dtype,
+    head_dim: int,
+    capability: int,
+    *,
+    leads: int = 12,
+    dropout: bool = False,
+    valid: bool = False,
 ) -> list[Launch]:
-    """The launches of one use, forward and backward, on 12 leads.
+    """The launches of one use, forward and backward.
 
     Args:
         use: ``local``, ``visible`` (conduction view), ``all_visible``, ``packed`` or ``long`` (class rows split).
         dtype: float32, bfloat16 or float16.
         head_dim: D.
         capability: The architecture whose tiles are chosen, 90 for 9.0.
+        leads: L.
         dropout: Whether attention dropout is on.
         valid: Whether there is a padding mask.
     """
-    leads, beats, batch, heads = 12, (20_000 if use == "long" else 15), (1 if use == "long" else 32), 8
+    beats, batch, heads = (20_000 if use == "long" else 15), (1 if use == "long" else 32), 8
     tokens = leads + 36 if use == "packed" else leads * (beats + 1)
     projection = torch.empty((batch, tokens, 3, heads, head_dim), dtype=dtype, device="meta")
     q, k, v = projection.permute(2, 0, 3, 1, 4).unbind(0)  # [B, H, N, D]

@@ -18,7 +18,7 @@ from clear_kernels.triton.rows import (
     survivors,
     zero_rows,
 )
-from clear_kernels.triton.tokens import dense_mask, locate, sequence_length
+from clear_kernels.triton.tokens import dense_mask, locate_queries, sequence_length
 
 
 @triton.jit(do_not_specialize=["H", "T", "tokens", "threshold"])
@@ -55,12 +55,7 @@ def tile_forward(
         index += b * index_b
 
     position = tl.arange(0, M)  # [M]
-    token, code, is_real, is_beat = locate(position, n, lead, valid, index, T, L)  # [M]
-    is_query = is_real  # [M]
-    write = position < n  # [M]
-    if index is not None:
-        is_query = is_real & is_beat
-        write = is_query
+    token, code, is_real, is_query, write = locate_queries(position, n, lead, valid, index, T, L)  # [M]
     offset = token.to(tl.int64)  # [M]
     q0, q1 = load_rows(q + b * qb + h * qh, offset * qn, is_query, D, D0, D1)  # [M, D]
     k0, k1 = load_rows(k + b * kb + h * kh, offset * kn, is_real, D, D0, D1)  # [M, D]

@@ -1,13 +1,13 @@
 """Tile sizes, warps and pipeline depth of the Triton kernels, from the shape, the dtype and the GPU.
 
-Rules instead of a search: the first call never stalls, and two runs take the same kernels. What the choices cost in
+Each kernel has a rule, and a tile has a few neighbours that ``tuning.py`` may try on a GPU. What the choices cost in
 registers and shared memory is printed by ``benchmarks/triton_resources.py`` and discussed in docs/kernels.md. This
 module imports no Triton.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # Class rows are split along the beats until this many programs share the work; a part has at least so many tiles. Only
 # the shape decides, so that results do not depend on the GPU's size.
@@ -16,6 +16,9 @@ FEWEST_TILES = 4
 
 # One program takes several heads in turn once there are this many waves of programs.
 WAVES = 4
+
+# Launch options of the small kernels beside the attention. Without a bound the assembler takes 32 registers and spills.
+SMALL = {"num_warps": 4, "maxnreg": 128}
 
 # Compute capabilities whose matrix instructions Triton uses, and that read float32 as TF32 on request.
 _MATRIX_CAPABILITY = 80
@@ -117,8 +120,13 @@ def _halves(head_dim: int) -> tuple[int, int]:
     return (whole // 2, whole // 2) if whole >= 64 else (whole, 0)
 
 
-def _plain(head_dim: int, itemsize: int) -> tuple[int, int]:
-    """Parts for plain arithmetic: 96 stays (64, 32) in float32, which has no registers for padding."""
+def _plain(head_dim: int, itemsize: int, units: str) -> tuple[int, int]:
+    """Parts where tiles are small: whole where rows.py takes columns in pairs itself, else two halves.
+
+    96 stays (64, 32) in float32, which has no registers for padding.
+    """
+    if itemsize == 2 and units == "none":
+        return _whole(head_dim)
     return head_parts(head_dim) if itemsize == 4 and head_dim % 64 == 32 else _halves(head_dim)
 
 
@@ -126,63 +134,77 @@ def _whole(head_dim: int) -> tuple[int, int]:
     return whole_head(head_dim), 0
 
 
-def local_forward_tile(leads: int, head_dim: int, itemsize: int, precision: str, target: Target) -> LocalTile:
-    """The tile of ``local_forward``."""
+def local_forward_tile(
+    leads: int, head_dim: int, itemsize: int, precision: str, target: Target, *, dropout: bool, padded: bool
+) -> LocalTile:
+    """The tile of ``local_forward``; dropout and padding masks take registers of their own."""
     units = machine(itemsize, precision, target)
     if units == "none" or itemsize == 4:
         warps = 16 if itemsize == 4 and head_dim > 64 else 8
-        return _local(leads, 32, _whole(head_dim), warps, stages=1, blocks=1)
+        parts = _halves(head_dim) if itemsize == 2 and head_dim > 64 else _whole(head_dim)
+        return _local(leads, 32, parts, warps, stages=1, blocks=1)
     parts = head_parts(head_dim)
+    if head_dim > 64 and (units == "ampere" or dropout or (units == "blackwell" and head_dim > 96)):
+        return _local(leads, 64, _whole(head_dim), warps=8, stages=1, blocks=1)
     if units == "ampere":
-        if head_dim > 64:
-            return _local(leads, 64, _whole(head_dim), warps=8, stages=1, blocks=1)
         parts = _halves(head_dim)
+        if (dropout or padded) and head_dim > 32:
+            return _local(leads, 64, parts, warps=8, stages=1, blocks=1)
     rows = _rows(leads, 64)
     # Each stage holds q, k and v.
     stages = 2 if 2 * 3 * rows * sum(parts) * itemsize <= target.shared // 2 else 1
     if rows > 64 or head_dim > 128:
         return _local(leads, 64, parts, warps=8, stages=1, blocks=1)
-    return _local(leads, 64, parts, warps=4, stages=stages, blocks=3 if head_dim <= 64 and units != "ampere" else 2)
+    blocks = 3 if head_dim <= (64 if units == "hopper" else 32 if units == "blackwell" else 0) else 2
+    return _local(leads, 64, parts, warps=4, stages=stages, blocks=blocks)
 
 
 def local_backward_tile(
-    leads: int, head_dim: int, itemsize: int, precision: str, target: Target, *, dropout: bool
+    leads: int, head_dim: int, itemsize: int, precision: str, target: Target, *, dropout: bool, padded: bool
 ) -> LocalTile:
-    """The tile of ``local_backward``; with dropout it takes more registers."""
+    """The tile of ``local_backward``; dropout and padding masks take registers of their own."""
     units = machine(itemsize, precision, target)
     if units == "none":
-        if itemsize == 2:
-            parts = _whole(head_dim) if head_dim <= 64 else _halves(head_dim)
-            return _local(leads, 32, parts, warps=4 if head_dim <= 32 else 8, stages=1, blocks=1)
-        return _local(leads, 32, _whole(head_dim), warps=8 if head_dim <= 32 else 16, stages=1, blocks=1)
+        warps = 16 if itemsize == 4 and head_dim > 32 else 8
+        return _local(leads, 32, _whole(head_dim), warps, stages=1, blocks=1)
     parts = _whole(head_dim)
     if head_dim > 64 or itemsize == 4 or _rows(leads, 32) > 64:
         return _local(leads, 32, parts, warps=8, stages=1, blocks=1)
-    # Warp-group products read their operands from shared memory; elsewhere 64 rows would not fit the registers.
+    # Warp-group products read their operands from shared memory; elsewhere, and beside the random numbers of dropout,
+    # 64 rows would not fit the registers.
     if units == "ampere":
         return _local(leads, 32, parts, warps=8 if dropout else 4, stages=1, blocks=2)
-    return _local(leads, 64, _halves(head_dim), warps=8 if dropout else 4, stages=1, blocks=2)
+    if dropout:
+        return _local(leads, 32, parts, warps=4, stages=1, blocks=2)
+    warps = 8 if padded and units == "hopper" and head_dim > 32 else 4
+    return _local(leads, 64, _halves(head_dim), warps=warps, stages=1, blocks=2 if warps == 4 else 1)
 
 
 def whole_forward_tile(head_dim: int, itemsize: int, precision: str, target: Target) -> WholeTile:
     """The tile of ``tile_forward``."""
     units = machine(itemsize, precision, target)
     if units == "none" or itemsize == 4 or head_dim > 128:
-        return WholeTile(_plain(head_dim, itemsize), warps=8, stages=1, blocks=1, rows=32)
+        return WholeTile(_plain(head_dim, itemsize, units), warps=8, stages=1, blocks=1, rows=32)
     if units == "ampere":
         return WholeTile(_whole(head_dim), warps=4, stages=1, blocks=4 if head_dim <= 32 else 3, rows=64)
+    if units == "blackwell":
+        parts = head_parts(head_dim) if head_dim <= 96 else _whole(head_dim)
+        return WholeTile(parts, warps=4, stages=1, blocks=2 if head_dim > 96 else 3 if head_dim > 64 else 4, rows=64)
     return WholeTile(head_parts(head_dim), warps=4, stages=1, blocks=4 if head_dim <= 96 else 3, rows=64)
 
 
-def whole_backward_tile(head_dim: int, itemsize: int, precision: str, target: Target) -> WholeTile:
+def whole_backward_tile(head_dim: int, itemsize: int, precision: str, target: Target, *, dropout: bool) -> WholeTile:
     """The tile of ``tile_backward``."""
     units = machine(itemsize, precision, target)
     if units == "none" or itemsize == 4 or head_dim > 128:
-        return WholeTile(_plain(head_dim, itemsize), warps=8, stages=1, blocks=1, rows=32)
+        return WholeTile(_plain(head_dim, itemsize, units), warps=8, stages=1, blocks=1, rows=32)
+    if head_dim > 64 and (units == "ampere" or (units == "blackwell" and dropout)):
+        return WholeTile(_whole(head_dim), warps=8, stages=1, blocks=1, rows=64)
     if units == "ampere":
-        if head_dim > 64:
-            return WholeTile(_whole(head_dim), warps=8, stages=1, blocks=1, rows=64)
         return WholeTile(_whole(head_dim), warps=4, stages=1, blocks=3 if head_dim <= 32 else 2, rows=64)
+    if units == "blackwell":
+        parts = head_parts(head_dim) if head_dim <= 96 else _halves(head_dim)
+        return WholeTile(parts, warps=4, stages=1, blocks=2 if head_dim > 64 else 3 if head_dim > 32 else 4, rows=64)
     return WholeTile(head_parts(head_dim), warps=4, stages=1, blocks=4 if head_dim <= 64 else 2, rows=64)
 
 
@@ -190,24 +212,31 @@ def dense_forward_tile(head_dim: int, itemsize: int, precision: str, target: Tar
     """The tile of ``dense_forward``."""
     units = machine(itemsize, precision, target)
     if units == "none" or itemsize == 4 or head_dim > 128:
-        parts = _plain(head_dim, itemsize) if itemsize == 2 or head_dim > 64 else _whole(head_dim)
+        parts = _plain(head_dim, itemsize, units) if itemsize == 2 or head_dim > 64 else _whole(head_dim)
         return DenseTile(parts, warps=8, stages=1, blocks=1, queries=32, keys=32)
-    if units == "blackwell":
-        return DenseTile(head_parts(head_dim), warps=4, stages=2, blocks=2, queries=64, keys=64)
+    if units == "blackwell":  # a second stage doubles the code of each of the two loops, and spills with 64 keys
+        if head_dim <= 64:
+            return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=64)
+        return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=32)
     if units == "ampere" and head_dim > 64:
         return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=32)
     keys = 64 if head_dim <= 64 and units == "hopper" else 32
     return DenseTile(head_parts(head_dim), warps=4, stages=2, blocks=2, queries=64, keys=keys)
 
 
-def dense_query_tile(head_dim: int, itemsize: int, precision: str, target: Target) -> DenseTile:
+def dense_query_tile(head_dim: int, itemsize: int, precision: str, target: Target, *, dropout: bool) -> DenseTile:
     """The tile of ``dense_backward_query``."""
     units = machine(itemsize, precision, target)
     if units == "none" or itemsize == 4 or head_dim > 128:
-        parts = _plain(head_dim, itemsize)
-        return DenseTile(parts, warps=8, stages=1, blocks=1, queries=32, keys=32 if head_dim <= 96 else 16)
+        parts = _plain(head_dim, itemsize, units)
+        keys = 32 if head_dim <= 96 or (itemsize == 2 and units == "none") else 16
+        return DenseTile(parts, warps=8, stages=1, blocks=1, queries=32, keys=keys)
     if units == "ampere":
-        return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=32)
+        keys = 16 if dropout and 32 < head_dim <= 64 else 32
+        return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=keys)
+    if dropout:
+        keys = 16 if units == "hopper" and head_dim > 64 else 32
+        return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=keys)
     keys = 64 if head_dim <= 64 else 32
     return DenseTile(head_parts(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=keys)
 
@@ -222,6 +251,27 @@ def dense_key_tile(head_dim: int, itemsize: int, precision: str, target: Target)
     if head_dim <= (32 if units == "ampere" else 64):
         return DenseTile(head_parts(head_dim), warps=4, stages=1, blocks=2, queries=32, keys=64)
     return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=32, keys=32)
+
+
+def shared_bound(leads: int, head_dim: int, itemsize: int, precision: str, target: Target) -> int:
+    """Bytes of shared memory that no kernel exceeds: compiled ones take up to 6 of their largest tile's operands.
+
+    It is the local backward kernel's; the others have the same rows or 32, and fewer operands at once.
+    """
+    tile = local_backward_tile(leads, head_dim, itemsize, precision, target, dropout=False, padded=False)
+    return 6 * max(tile.rows, 32) * whole_head(head_dim) * itemsize
+
+
+def alternatives(tile: Tile, leads: int) -> tuple[Tile, ...]:
+    """Up to three neighbours of a rule's tile: other warps, no pipeline, and a shorter side."""
+    found = [replace(tile, warps=8 if tile.warps == 4 else tile.warps // 2, blocks=1)]
+    if tile.stages > 1:
+        found.append(replace(tile, stages=1))
+    if isinstance(tile, LocalTile) and tile.rows // 2 >= max(16, next_power_of_two(2 * leads)):
+        found.append(replace(tile, rows=tile.rows // 2, columns=tile.rows // 2 // leads - 1))
+    if isinstance(tile, DenseTile) and tile.keys > 16:
+        found.append(replace(tile, keys=tile.keys // 2))
+    return tuple(found)
 
 
 def _rows(leads: int, smallest: int) -> int:

@@ -44,6 +44,21 @@ def locate(position, n, lead, valid, index, T, L: tl.constexpr):
 
 
 @triton.jit
+def locate_queries(position, n, lead, valid, index, T, L: tl.constexpr):
+    """Token (int32), code (int32), is it real, is it a query, are its results written (bool): [R] each.
+
+    With ``index``, class tokens are keys only, and padding, which is not listed, is written elsewhere.
+    """
+    token, code, is_real, is_beat = locate(position, n, lead, valid, index, T, L)  # [R]
+    is_query = is_real  # [R]
+    write = position < n  # [R]
+    if index is not None:
+        is_query = is_real & is_beat
+        write = is_query
+    return token, code, is_real, is_query, write
+
+
+@triton.jit
 def dense_mask(query, key, MIXED: tl.constexpr):
     """Which pairs attend, for codes that broadcast: bool. Without class tokens (not MIXED) every real key is attended.
 

@@ -16,6 +16,7 @@ from clear_kernels.triton.tiling import Target
 
 H200 = Target(90, 232_448, 132)
 A100 = Target(80, 166_912, 108)
+RTX = Target(120, 101_376, 170)
 T4 = Target(75, 65_536, 40)
 
 
@@ -103,8 +104,8 @@ def test_head_parts_hold_every_head_dimension() -> None:
 @pytest.mark.parametrize("target", [H200, A100, T4], ids=str)
 def test_a_local_tile_holds_the_class_rows_and_a_column(target: Target) -> None:
     for leads in range(1, 65):
-        forward = tiling.local_forward_tile(leads, 64, 2, "ieee", target)
-        backward = tiling.local_backward_tile(leads, 64, 2, "ieee", target, dropout=False)
+        forward = tiling.local_forward_tile(leads, 64, 2, "ieee", target, dropout=False, padded=False)
+        backward = tiling.local_backward_tile(leads, 64, 2, "ieee", target, dropout=False, padded=False)
         for tile in (forward, backward):
             assert tile.columns >= 1
             assert leads * (tile.columns + 1) <= tile.rows <= 128
@@ -122,3 +123,27 @@ def test_splits_leave_no_part_empty(heads: int, tiles: int) -> None:
 def test_a_day_of_beats_fills_the_gpu_and_a_large_batch_is_not_split() -> None:
     assert 8 * tiling.splits(8, 25_000) >= 0.9 * tiling.WANTED_PROGRAMS
     assert tiling.splits(2048, 4) == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "leads", "dim", "dtype", "fits"),
+    [
+        (H200, 12, 256, torch.float32, True),
+        (H200, 64, 128, torch.bfloat16, True),
+        (H200, 64, 256, torch.bfloat16, False),
+        (A100, 64, 64, torch.bfloat16, True),
+        (RTX, 12, 128, torch.float32, True),
+        (RTX, 32, 128, torch.bfloat16, True),
+        (RTX, 32, 256, torch.bfloat16, False),
+        (T4, 12, 128, torch.float16, True),
+        (T4, 12, 128, torch.float32, False),
+    ],
+)
+def test_shapes_beyond_the_shared_memory_are_refused(
+    target: Target, leads: int, dim: int, dtype: torch.dtype, fits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("triton", reason="Triton is not installed; it runs on Linux: pip install 'triton>=3.2'")
+    monkeypatch.setattr("clear_kernels.triton.launch.target_of", lambda device: target)
+    reason = backend.can_hold(torch.empty(1, 1, 0, dim, dtype=dtype), leads)
+    assert reason is None if fits else f"leads={leads}" in str(reason)
+    assert reason is None if fits else str(target.shared) in str(reason)

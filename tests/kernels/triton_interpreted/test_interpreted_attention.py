@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from attention_cases import Case
 from hypothesis import given, settings
 from interpreted import check, small_cases
 
-from clear_kernels.triton import launch_dense, launch_local, tiling
-from clear_kernels.triton.tiling import DenseTile, LocalTile, WholeTile
+from clear_kernels.triton import launch_dense, launch_local, tiling, tuning
+from clear_kernels.triton.tiling import DenseTile, LocalTile, Tile, WholeTile
+from clear_kernels.triton.tuning import Question
 
 HALF = {"dtype": torch.float16}
 
@@ -60,7 +63,9 @@ def test_unusual_scales(scale: float, visible: bool | None) -> None:
 def test_long_records_are_split_and_merged(visible: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiling, "WANTED_PROGRAMS", 12)
     monkeypatch.setattr(tiling, "FEWEST_TILES", 2)
-    monkeypatch.setattr(launch_local, "local_forward_tile", lambda *_: LocalTile((16, 0), 4, 1, 1, rows=16, columns=4))
+    monkeypatch.setattr(
+        launch_local, "local_forward_tile", lambda *_, **__: LocalTile((16, 0), 4, 1, 1, rows=16, columns=4)
+    )
     monkeypatch.setattr(
         launch_local, "local_backward_tile", lambda *_, **__: LocalTile((16, 0), 4, 1, 1, rows=16, columns=4)
     )
@@ -70,7 +75,7 @@ def test_long_records_are_split_and_merged(visible: str | None, monkeypatch: pyt
 
 def test_a_program_takes_several_heads_across_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiling, "WAVES", 1)
-    tile = tiling.local_forward_tile(3, 16, 4, "ieee", tiling.Target(90, 232_448, 1))
+    tile = tiling.local_forward_tile(3, 16, 4, "ieee", tiling.Target(90, 232_448, 1), dropout=True, padded=True)
     assert 9 % tiling.heads_per_program(9, tile, tiling.Target(90, 232_448, 1)) in (0, 1)
     check(Case("grid", 3, 25, batch=3, heads=3, visible="batch", valid="batch", dropout_p=0.2))
 
@@ -79,9 +84,9 @@ def _use_dense_tiles(monkeypatch: pytest.MonkeyPatch, queries: int, keys: int, w
     """Take small tiles, so that short sequences need several."""
     dense = DenseTile((16, 0), 4, 1, 1, queries=queries, keys=keys)
     for name in ("dense_forward_tile", "dense_query_tile", "dense_key_tile"):
-        monkeypatch.setattr(launch_dense, name, lambda *_: dense)
+        monkeypatch.setattr(launch_dense, name, lambda *_, **__: dense)
     for name in ("whole_forward_tile", "whole_backward_tile"):
-        monkeypatch.setattr(launch_dense, name, lambda *_: WholeTile((16, 0), 4, 1, 1, rows=whole))
+        monkeypatch.setattr(launch_dense, name, lambda *_, **__: WholeTile((16, 0), 4, 1, 1, rows=whole))
 
 
 @pytest.mark.parametrize("form", ["grid", "packed"])
@@ -102,3 +107,26 @@ def test_visible_beats_in_one_tile_and_in_several(monkeypatch: pytest.MonkeyPatc
     visible[1, :, 2] = True
     visible[2] = True
     check(case, visible=visible)
+
+
+@pytest.mark.parametrize("which", [0, -1])
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("grid", 3, 9, batch=1, heads=1, visible="batch", valid="batch", **HALF),
+        Case("grid", 3, 25, batch=1, heads=1, visible=True, **HALF),
+        Case("packed", 3, 9, batch=1, heads=1, lead="batch", **HALF),
+    ],
+    ids=str,
+)
+def test_trying_tiles_out_does_no_harm_and_every_tile_is_right(
+    case: Case, which: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def best(question: Question, rule: Tile, run: Callable[[Tile], None], device: torch.device) -> Tile:
+        others = tiling.alternatives(rule, question.leads)
+        for tile in (rule, *others):
+            run(tile)
+        return others[which]
+
+    monkeypatch.setattr(tuning, "best", best)
+    check(case)

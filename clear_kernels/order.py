@@ -1,0 +1,83 @@
+"""In which order the native backends are tried, as data: the first rule that fits a call decides.
+
+The rules for GPUs rest on the kernels' design and compiled resources (docs/kernels.md). They are not measured on a GPU
+yet; a measurement (``benchmarks/attn_bench.py``) corrects them by adding or changing a rule here, and nothing else.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a rule may look at.
+
+    Attributes:
+        device: Type of the device: ``cpu``, ``cuda``.
+        capability: Compute capability, 90 for 9.0; 0 on other devices.
+        dtype: Of the queries.
+        head_dim: D.
+        leads: L.
+    """
+
+    device: str
+    capability: int
+    dtype: torch.dtype
+    head_dim: int
+    leads: int
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Backends in the order in which they are tried, where everything named holds; bounds are inclusive.
+
+    ``because`` says on what the order rests.
+    """
+
+    order: tuple[str, ...]
+    because: str
+    device: str = "cuda"
+    capability: tuple[int, int] = (0, 999)
+    dtypes: tuple[torch.dtype, ...] = ()  # all of them if empty
+    head_dim: tuple[int, int] = (1, 256)
+    leads: tuple[int, int] = (1, 64)
+
+    def fits(self, call: Call) -> bool:
+        """Whether the rule speaks of ``call``."""
+        return (
+            call.device == self.device
+            and self.capability[0] <= call.capability <= self.capability[1]
+            and (not self.dtypes or call.dtype in self.dtypes)
+            and self.head_dim[0] <= call.head_dim <= self.head_dim[1]
+            and self.leads[0] <= call.leads <= self.leads[1]
+        )
+
+
+RULES = (
+    Rule(("cpu",), "the only native backend there", device="cpu"),
+    Rule(("cuda", "triton"), "Triton has no matrix instructions for Turing, CUDA C++ has", capability=(75, 79)),
+    Rule(
+        ("cuda", "triton"),
+        "more than 32 leads make tiles of 128 rows, which Triton cannot hold in registers; CUDA C++ goes by columns",
+        leads=(33, 64),
+    ),
+    Rule(("triton", "cuda"), "the expectation of the design"),
+)
+
+
+def order_of(call: Call, rules: tuple[Rule, ...] = RULES) -> tuple[str, ...]:
+    """The native backends to try for ``call``, best first; empty if no rule speaks of it."""
+    return next((rule.order for rule in rules if rule.fits(call)), ())
+
+
+def call_of(device: torch.device, dtype: torch.dtype, head_dim: int, leads: int) -> Call:
+    """The facts of a call; asks the driver for the capability of a GPU."""
+    capability = 0
+    if device.type == "cuda":
+        major, minor = torch.cuda.get_device_capability(device)
+        capability = 10 * major + minor
+    return Call(device.type, capability, dtype, operator.index(head_dim), operator.index(leads))
