@@ -105,7 +105,7 @@ def test_two_rows_for_one_file(tmp_path: Path) -> None:
 def test_an_empty_table_of_statements(tmp_path: Path) -> None:
     root = write_ptbxl(tmp_path, [{}], signals=False)
     (root / "scp_statements.csv").write_text("")
-    with pytest.raises(SourceError, match="scp_statements.csv has no column"):
+    with pytest.raises(SourceError, match=r"scp_statements\.csv has no column"):
         ptbxl_source(root)
 
 
