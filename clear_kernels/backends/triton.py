@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
+import shutil
 import sys
+import sysconfig
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -19,7 +23,7 @@ _MIN_CAPABILITY = (7, 5)
 
 
 def available() -> str | None:
-    """None if Triton is installed, of a known version and has a GPU (or interprets), else the reason."""
+    """None if Triton is installed, of a known version and has a GPU and a compiler (or interprets), else the reason."""
     reason = _version_reason()
     if reason is not None:
         return reason
@@ -33,6 +37,17 @@ def available() -> str | None:
         )
     if torch.version.hip is not None:
         return "the kernels are written for NVIDIA GPUs and this PyTorch is built for ROCm; use backend='gather'"
+    return _compiler_reason()
+
+
+def _compiler_reason() -> str | None:
+    """Triton compiles a small launcher in C at the first call of each kernel, against Python's headers."""
+    compilers = ("cc", "gcc", "clang")
+    if not os.environ.get("CC") and not any(shutil.which(name) for name in compilers):
+        return f"Triton needs a C compiler at run time; install one of {', '.join(compilers)}, or name one in CC"
+    header = Path(sysconfig.get_path("include")) / "Python.h"
+    if not header.exists():
+        return f"Triton needs Python's headers at run time and {header} is missing (on Debian: apt install python3-dev)"
     return None
 
 
