@@ -9,11 +9,16 @@ namespace CK_ISA {
 
 // Tile sizes that fill the register file: 16 vector registers before AVX-512, 32 with it.
 #if CK_VECTOR_BYTES == 64 && defined(__AVX512F__)
-constexpr int kDotRows = 6, kSumRows = 6, kSumVectors = 4;
+constexpr int kDotRows = 6, kSums = 24, kSumVectors = 4;
 #else
-constexpr int kDotRows = 3, kSumRows = 6, kSumVectors = 2;
+constexpr int kDotRows = 3, kSums = 12, kSumVectors = 2;
 #endif
 constexpr int kDotCols = 4;
+
+// Vectors of a row that one tile of a sum takes at most: all of them where that leaves it several rows.
+template <class C, int VECTORS> constexpr int most_vectors(Width<C, VECTORS>) {
+  return VECTORS > 0 && VECTORS * 4 <= kSums ? VECTORS : kSumVectors;
+}
 
 template <class C, int ROWS, class W>
 CK_INLINE void dots_tile(const C *const *a, const C *const *b, W width, C *out, int64_t stride, Ahead &ahead) {
@@ -21,16 +26,16 @@ CK_INLINE void dots_tile(const C *const *a, const C *const *b, W width, C *out, 
   for (int64_t d = 0; d < width; d += kLanes<C>) {
     ahead.lines<kDotLines>();
     Vec<C> left[ROWS];
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int r = 0; r < ROWS; ++r) left[r] = load(a[r] + d);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int c = 0; c < kDotCols; ++c) {
       const Vec<C> right = load(b[c] + d);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
       for (int r = 0; r < ROWS; ++r) acc[r][c] += left[r] * right;
     }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 12
   for (int r = 0; r < ROWS; ++r) reduce_add4<C>(acc[r], out + r * stride);
 }
 
@@ -99,19 +104,19 @@ CK_INLINE void sum_tile(const WeightedSum<C, W> &s, int first, int64_t d, Ahead 
   constexpr int lanes = kLanes<C>;
   C *out[ROWS]; // read before anything is stored, since a store might change s as far as the compiler knows
   Vec<C> acc[ROWS][VECTORS];
-#pragma GCC unroll 8
+#pragma GCC unroll 12
   for (int r = 0; r < ROWS; ++r) {
     out[r] = s.out[first + r] + d;
     const C *base = s.base == nullptr ? nullptr : s.base[first + r];
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int x = 0; x < VECTORS; ++x) acc[r][x] = base == nullptr ? Vec<C>{} : load(base + d + x * lanes);
   }
   if (s.extra != nullptr) {
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int r = 0; r < ROWS; ++r) {
       const Vec<C> weight = splat(s.extra_weight[first + r]);
       const C *extra = s.extra[first + r] + d;
-#pragma GCC unroll 8
+#pragma GCC unroll 12
       for (int x = 0; x < VECTORS; ++x) acc[r][x] += weight * load(extra + x * lanes);
     }
   }
@@ -122,26 +127,26 @@ CK_INLINE void sum_tile(const WeightedSum<C, W> &s, int first, int64_t d, Ahead 
     const C *from = *rows + d;
     ahead.lines<kSumLines>();
     Vec<C> row[VECTORS];
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int x = 0; x < VECTORS; ++x) row[x] = load(from + x * lanes);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int r = 0; r < ROWS; ++r) {
       const Vec<C> weight = splat(w[r * w_row]);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
       for (int x = 0; x < VECTORS; ++x) acc[r][x] += weight * row[x];
     }
   }
   if (s.stream) {
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int r = 0; r < ROWS; ++r) {
-#pragma GCC unroll 8
+#pragma GCC unroll 12
       for (int x = 0; x < VECTORS; ++x) stream(out[r] + x * lanes, acc[r][x]);
     }
     return;
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 12
   for (int r = 0; r < ROWS; ++r) {
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int x = 0; x < VECTORS; ++x) store(out[r] + x * lanes, acc[r][x]);
   }
 }
@@ -155,17 +160,19 @@ CK_INLINE void sum_sized(const WeightedSum<C, W> &s, int first, int64_t d, int64
 // As few tiles as the registers allow, of nearly equal size, since a tile of few vectors waits for its own additions.
 template <class C, int ROWS, class W> inline void sum_rows(const WeightedSum<C, W> &s, int first, Ahead &ahead) {
   int64_t vectors = s.width / kLanes<C>, d = 0;
-  for (int64_t tiles = (vectors + kSumVectors - 1) / kSumVectors; tiles > 0; --tiles) {
+  constexpr int kMost = most_vectors<C>(W{});
+  for (int64_t tiles = (vectors + kMost - 1) / kMost; tiles > 0; --tiles) {
     const int64_t size = (vectors + tiles - 1) / tiles;
-    sum_sized<C, ROWS, kSumVectors>(s, first, d, size, ahead);
+    sum_sized<C, ROWS, kMost>(s, first, d, size, ahead);
     vectors -= size;
     d += size * kLanes<C>;
   }
 }
 
 template <class C, class W> inline void weighted_sum(const WeightedSum<C, W> &s, Ahead &ahead) {
+  constexpr int kRows = kSums / most_vectors<C>(W{});
   int i = 0;
-  for (; i + kSumRows <= s.m; i += kSumRows) sum_rows<C, kSumRows>(s, i, ahead);
+  for (; i + kRows <= s.m; i += kRows) sum_rows<C, kRows>(s, i, ahead);
   for (; i + 2 <= s.m; i += 2) sum_rows<C, 2>(s, i, ahead);
   for (; i < s.m; ++i) sum_rows<C, 1>(s, i, ahead);
 }

@@ -154,7 +154,7 @@ class EmulatedVariant(Variant):
         with (
             mock.patch.object(cuda, "extension", lambda: native),
             mock.patch.object(cuda, "_on_device", _host_stream),
-            mock.patch.object(registry, "_eager_refusal", lambda name, q: None),
+            mock.patch.object(registry, "refusal", lambda name, q, leads: None),
         ):
             yield self.backend
 
