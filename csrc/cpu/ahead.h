@@ -3,6 +3,7 @@
 // burst of requests stalls the loads at hand.
 #pragma once
 
+#include "rows.h"
 #include "task.h"
 
 namespace clear_kernels {
@@ -14,17 +15,22 @@ constexpr int kDotLines = CK_VECTOR_BYTES == 64 ? 3 : 1, kSumLines = 1, kPairLin
 
 class Ahead {
 public:
-  void clear() { row_ = rows_ = 0, at_ = end_ = nullptr; }
-
-  // Adds the rows that each of `readers` has at `leads` positions, `step` apart.
-  template <class Reader, int READERS>
-  void add(const Reader (&readers)[READERS], int64_t first, int64_t step, int64_t leads) {
-    static_assert(READERS <= kMostReaders, "start_ is too short");
-    for (const Reader &reader : readers) {
-      for (int64_t i = 0; i < leads; ++i)
-        start_[rows_++] = reinterpret_cast<const char *>(reader.address(first + i * step));
+  // Names the rows of `inputs` that come after those of one head in one heartbeat: the next head's, the next
+  // heartbeat's, or the first ones of the task `following` (-1: none).
+  template <class T, int INPUTS>
+  void name(const Problem &p, const Tensor (&inputs)[INPUTS], const TaskRange &here, int64_t head, int64_t group,
+            int64_t following) {
+    row_ = rows_ = 0, at_ = end_ = nullptr;
+    if (!p.grid() || p.all_visible) return;
+    const bool same = head + 1 < here.heads;
+    const int64_t next = same ? group : group + 1;
+    if (next < here.last_group) {
+      add<T>(p, inputs, here.batch, here.first_head + (same ? head + 1 : 0), p.leads + next, p.beats);
+    } else if (following >= 0) {
+      const TaskRange to = task_range(p, following);
+      add<T>(p, inputs, to.batch, to.first_head, 0, 1);
+      add<T>(p, inputs, to.batch, to.first_head, p.leads + to.first_group, p.beats);
     }
-    bytes_ = (readers[0].row_bytes() + kLine - 1) / kLine * kLine;
   }
 
   // Asks for the next line, if one is left.
@@ -43,11 +49,23 @@ public:
   }
 
 private:
-  static constexpr int kMostReaders = 5;
+  static constexpr int kMostInputs = 5;
   static constexpr int64_t kLine = 64;
 
-  const char *start_[2 * kMostReaders * kMaxGroup]; // a heartbeat and a set of class rows
-  const char *at_ = nullptr, *end_ = nullptr;       // what is left of a row
+  // Adds the row of each lead: at `first`, `step` apart.
+  template <class T, int INPUTS>
+  void add(const Problem &p, const Tensor (&inputs)[INPUTS], int64_t batch, int64_t head, int64_t first, int64_t step) {
+    static_assert(INPUTS <= kMostInputs, "start_ is too short");
+    for (const Tensor &input : inputs) {
+      const RowReader<T> reader(p, input, batch, head);
+      for (int64_t i = 0; i < p.leads; ++i)
+        start_[rows_++] = reinterpret_cast<const char *>(reader.address(first + i * step));
+      bytes_ = (reader.row_bytes() + kLine - 1) / kLine * kLine;
+    }
+  }
+
+  const char *start_[2 * kMostInputs * kMaxGroup]; // a heartbeat and a set of class rows
+  const char *at_ = nullptr, *end_ = nullptr;      // what is left of a row
   int rows_ = 0, row_ = 0;
   int64_t bytes_ = 0;
 };

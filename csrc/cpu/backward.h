@@ -67,10 +67,9 @@ template <class T, int VECTORS> struct Backward {
 
   const BackwardProblem &p;
   W width;
-  int64_t batch = 0;
   C scale, gain;
   Head heads[kMaxHeads];
-  int64_t head_count = 0;
+  TaskRange range{};
   bool direct;            // rows are used where they lie
   int64_t following = -1; // the task this thread will run next, or -1
 
@@ -108,12 +107,11 @@ template <class T, int VECTORS> struct Backward {
     for (C **rows : {&global_dk, &global_dv}) *rows = arena.take<C>(p.global.capacity * width);
   }
 
-  void start(const TaskRange &range, int64_t following_task) {
-    batch = range.batch;
-    head_count = range.heads;
+  void start(const TaskRange &task, int64_t following_task) {
+    range = task;
     following = following_task;
-    for (int64_t h = 0; h < head_count; ++h) {
-      heads[h].start(p, batch, range.first_head + h);
+    for (int64_t h = 0; h < range.heads; ++h) {
+      heads[h].start(p, range.batch, range.first_head + h);
       start_class_rows(heads[h], range.chunk == 0);
     }
   }
@@ -259,30 +257,12 @@ template <class T, int VECTORS> struct Backward {
     }
   }
 
-  // Names the rows that come after this head's: of the next head, the next heartbeat, or the task to come.
-  void look_ahead(int64_t head, int64_t current, int64_t last) {
-    ahead.clear();
-    if (!p.grid() || p.all_visible) return;
-    const bool same = head + 1 < head_count;
-    const int64_t next = same ? current : current + 1;
-    if (next < last) {
-      const Head &to = heads[same ? head + 1 : 0];
-      ahead.add({to.k, to.v, to.q, to.dout, to.out}, p.leads + next, p.beats, p.leads);
-    } else if (following >= 0) {
-      const TaskRange to = task_range(p, following);
-      const int64_t b = to.batch, h = to.first_head;
-      const RowReader<T> readers[] = {
-          {p, p.k, b, h}, {p, p.v, b, h}, {p, p.q, b, h}, {p, p.dout, b, h}, {p, saved_out(p), b, h}};
-      ahead.add(readers, 0, 1, p.leads);
-      ahead.add(readers, p.leads + to.first_group, p.beats, p.leads);
-    }
-  }
-
-  void walk(int64_t first, int64_t last) {
-    for (int64_t g = first; g < last; ++g) {
-      fill_group(p, batch, g, group);
-      for (int64_t h = 0; h < head_count; ++h) {
-        look_ahead(h, g, last);
+  void walk() {
+    const Tensor inputs[] = {p.k, p.v, p.q, p.dout, saved_out(p)};
+    for (int64_t g = range.first_group; g < range.last_group; ++g) {
+      fill_group(p, range.batch, g, group);
+      for (int64_t h = 0; h < range.heads; ++h) {
+        ahead.name<T>(p, inputs, range, h, g, following);
         Head &head = heads[h];
         zero_padding(head);
         if (h > 0 && direct) {
@@ -314,15 +294,15 @@ template <class T, int VECTORS> struct Backward {
     return static_cast<C *>(p.partials) + (head.index * p.chunks + chunk) * 3 * p.leads * width;
   }
 
-  void finish(int64_t chunk) {
+  void finish() {
     const int64_t size = p.leads * width;
-    for (int64_t h = 0; h < head_count; ++h) {
+    for (int64_t h = 0; h < range.heads; ++h) {
       const Head &head = heads[h];
       if (p.partials == nullptr) {
         write_class_rows(head);
         continue;
       }
-      C *to = partial(head, chunk);
+      C *to = partial(head, range.chunk);
       for (const C *rows : {head.class_dq, head.class_dk, head.class_dv}) {
         std::memcpy(to, rows, static_cast<size_t>(size) * sizeof(C));
         to += size;

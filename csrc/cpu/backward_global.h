@@ -38,7 +38,7 @@ template <class T, int VECTORS> struct BackwardGlobal {
 
   void run() {
     const GlobalList &list = b.p.global;
-    const int64_t sample = list.batch_stride == 0 ? 0 : b.batch;
+    const int64_t sample = list.batch_stride == 0 ? 0 : b.range.batch;
     positions = list.positions + sample * list.capacity;
     count = list.counts[sample];
     for (int64_t i = 0; i < count; ++i) {
@@ -66,7 +66,7 @@ private:
   // dq starts with the share of the row's own class key, which receives its gradients here.
   void own_class_keys(const int64_t *at, int m) {
     for (int r = 0; r < m; ++r) {
-      const int lead = lead_of(b.p, b.batch, at[r]);
+      const int lead = lead_of(b.p, b.range.batch, at[r]);
       queries.read(head.q, at[r], r);
       douts.read(head.dout, at[r], r);
       outs.read(head.out, at[r], r);
@@ -79,7 +79,7 @@ private:
     pair_dots<C>(queries.rows, own_k, m, b.width, own_p, b.ahead);
     pair_dots<C>(douts.rows, own_v, m, b.width, own_ds, b.ahead);
     for (int r = 0; r < m; ++r) {
-      const int lead = lead_of(b.p, b.batch, at[r]);
+      const int lead = lead_of(b.p, b.range.batch, at[r]);
       const C p_own = exp_one(own_p[r] * b.scale - lse[r]);
       const C factor = head.philox.template factor<C>(at[r], lead, b.gain);
       const C ds = p_own * (own_ds[r] * factor - delta[r]) * b.scale;

@@ -50,10 +50,9 @@ template <class T, int VECTORS> struct Forward {
 
   const ForwardProblem &p;
   W width;
-  int64_t batch = 0;
   C scale, gain; // gain: 1 / (1 - dropout_p)
   Head heads[kMaxHeads];
-  int64_t head_count = 0;
+  TaskRange range{};
   bool direct;            // rows are used where they lie
   int64_t following = -1; // the task this thread will run next, or -1
 
@@ -83,12 +82,11 @@ template <class T, int VECTORS> struct Forward {
     class_table = arena.take<C>(beats_of_lead(p) * round_up<C>(p.leads));
   }
 
-  void start(const TaskRange &range, int64_t following_task) {
-    batch = range.batch;
-    head_count = range.heads;
+  void start(const TaskRange &task, int64_t following_task) {
+    range = task;
     following = following_task;
-    for (int64_t h = 0; h < head_count; ++h) {
-      heads[h].start(p, batch, range.first_head + h);
+    for (int64_t h = 0; h < range.heads; ++h) {
+      heads[h].start(p, range.batch, range.first_head + h);
       start_class_rows(heads[h], range.chunk == 0);
     }
   }
@@ -161,29 +159,12 @@ template <class T, int VECTORS> struct Forward {
     head.classes.add(group, logits, group_v.rows, class_table, head.philox, scale, gain, ahead);
   }
 
-  // Names the rows that come after this head's: of the next head, the next heartbeat, or the task to come.
-  void look_ahead(int64_t head, int64_t current, int64_t last) {
-    ahead.clear();
-    if (!p.grid() || p.all_visible) return;
-    const bool same = head + 1 < head_count;
-    const int64_t next = same ? current : current + 1;
-    if (next < last) {
-      const Head &to = heads[same ? head + 1 : 0];
-      ahead.add({to.k, to.q, to.v}, p.leads + next, p.beats, p.leads);
-    } else if (following >= 0) {
-      const TaskRange to = task_range(p, following);
-      const int64_t b = to.batch, h = to.first_head;
-      const RowReader<T> readers[] = {{p, p.k, b, h}, {p, p.q, b, h}, {p, p.v, b, h}};
-      ahead.add(readers, 0, 1, p.leads);
-      ahead.add(readers, p.leads + to.first_group, p.beats, p.leads);
-    }
-  }
-
-  void walk(int64_t first, int64_t last) {
-    for (int64_t g = first; g < last; ++g) {
-      fill_group(p, batch, g, group);
-      for (int64_t h = 0; h < head_count; ++h) {
-        look_ahead(h, g, last);
+  void walk() {
+    const Tensor inputs[] = {p.k, p.q, p.v};
+    for (int64_t g = range.first_group; g < range.last_group; ++g) {
+      fill_group(p, range.batch, g, group);
+      for (int64_t h = 0; h < range.heads; ++h) {
+        ahead.name<T>(p, inputs, range, h, g, following);
         Head &head = heads[h];
         zero_padding(head);
         if (h > 0 && direct) {
@@ -201,13 +182,13 @@ template <class T, int VECTORS> struct Forward {
     return static_cast<C *>(p.partials) + (head.index * p.chunks + chunk) * head.classes.partial_size();
   }
 
-  void finish(int64_t chunk) {
-    for (int64_t h = 0; h < head_count; ++h) {
+  void finish() {
+    for (int64_t h = 0; h < range.heads; ++h) {
       Head &head = heads[h];
       if (p.partials == nullptr) {
         head.classes.write(head.out, head.lse);
       } else {
-        head.classes.save(partial(head, chunk));
+        head.classes.save(partial(head, range.chunk));
       }
     }
   }

@@ -36,7 +36,7 @@ template <class T, int VECTORS> struct ForwardGlobal {
 
   void run() {
     const GlobalList &list = f.p.global;
-    const int64_t sample = list.batch_stride == 0 ? 0 : f.batch;
+    const int64_t sample = list.batch_stride == 0 ? 0 : f.range.batch;
     positions = list.positions + sample * list.capacity;
     count = list.counts[sample];
     for (int64_t i = 0; i < count; ++i) {
@@ -66,7 +66,7 @@ private:
   // The softmax of each row starts from its own class key.
   void start(const int64_t *at, int m) {
     for (int r = 0; r < m; ++r) {
-      const int lead = lead_of(f.p, f.batch, at[r]);
+      const int lead = lead_of(f.p, f.range.batch, at[r]);
       queries.read(head.q, at[r], r);
       target.aim(head.out, at[r], r);
       class_k[r] = head.class_k.rows[lead];

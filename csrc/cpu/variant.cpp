@@ -20,11 +20,10 @@ template <template <class, int> class Task, template <class, int> class Global, 
     Arena arena(memory);
     Task<T, VECTORS> task(p, arena);
     Global<T, VECTORS> global(task, arena);
-    const TaskRange range = task_range(p, index);
-    task.start(range, following);
+    task.start(task_range(p, index), following);
     if (p.global.capacity > 0) global.run();
-    task.walk(range.first_group, range.last_group);
-    task.finish(range.chunk);
+    task.walk();
+    task.finish();
     if (p.stream) finish_streams();
   }
 
