@@ -101,16 +101,16 @@ void split_into_chunks(Problem &p) {
 
 int64_t storage_size(const Problem &p) { return p.dtype == DType::kFloat64 ? 8 : p.dtype == DType::kFloat32 ? 4 : 2; }
 
-// Takes as many heads at a time as lie side by side in at most `most_bytes` of a row, while that leaves every thread
-// several tasks. Heads do not mix, so results do not depend on it. Global tokens are handled head by head.
-void share_heads(Problem &p, int threads, int64_t most_bytes, std::initializer_list<Tensor> tensors) {
-  constexpr int64_t kTasksPerThread = 8;
+// Takes as many heads at a time as lie side by side in a few kilobytes of a row, while that leaves every thread several
+// tasks. Heads do not mix, so results do not depend on it. Global tokens are handled head by head.
+void share_heads(Problem &p, int threads, std::initializer_list<Tensor> tensors) {
+  constexpr int64_t kTasksPerThread = 8, kMostBytes = 3072;
   p.heads_per_task = 1;
   if (!p.grid() || p.global.capacity > 0) return;
   for (const Tensor &tensor : tensors) {
     if (tensor.strides.head != p.dim) return;
   }
-  const int64_t fitting = most_bytes / (p.dim * storage_size(p));
+  const int64_t fitting = kMostBytes / (p.dim * storage_size(p));
   const int64_t sharing = p.batch * p.heads * p.chunks / (kTasksPerThread * std::max(threads, 1));
   const int64_t most = std::clamp<int64_t>(std::min({fitting, sharing, p.heads}), 1, kMaxHeads);
   const int64_t blocks = (p.heads + most - 1) / most;
@@ -158,7 +158,7 @@ void attention_forward(ForwardProblem p, int threads, const std::string &isa) {
   const Variant &variant = choose(isa);
   const GlobalTokens global = list_global(p);
   split_into_chunks(p);
-  share_heads(p, threads, 3072, {p.q, p.k, p.v});
+  share_heads(p, threads, {p.q, p.k, p.v});
   prepare_results(p, 4, {p.out});
   const int64_t per_chunk = p.chunks == 1 ? 0 : p.leads * (2 + variant.width(p)) * element_size(p);
   const Buffer partials(static_cast<size_t>(p.batch * p.heads * p.chunks * per_chunk));
@@ -170,7 +170,7 @@ void attention_backward(BackwardProblem p, int threads, const std::string &isa) 
   const Variant &variant = choose(isa);
   const GlobalTokens global = list_global(p);
   split_into_chunks(p);
-  share_heads(p, threads, 3072, {p.q, p.k, p.v, p.dout});
+  share_heads(p, threads, {p.q, p.k, p.v, p.dout});
   prepare_results(p, 8, {p.dq, p.dk, p.dv});
   const int64_t per_chunk = p.chunks == 1 ? 0 : 3 * p.leads * variant.width(p) * element_size(p);
   const Buffer partials(static_cast<size_t>(p.batch * p.heads * p.chunks * per_chunk));
