@@ -17,6 +17,7 @@ from clear_kernels.triton.rows import (
     dot_rows,
     load_rows,
     log2_and_inverse,
+    reference_of,
     store_rows,
     survivors,
     zero_rows,
@@ -45,7 +46,7 @@ def attend(
         s = tl.where(dense_mask(code_q[:, None], code[None, :], MIXED), s, MASKED)
     before = top  # [M]
     top = tl.maximum(before, tl.max(s, 1))  # [M]
-    p = tl.exp2(s * to_log2 - (top * to_log2)[:, None])  # [M, N]
+    p = tl.exp2(s * to_log2 - reference_of(top, to_log2)[:, None])  # [M, N]
     fade = tl.exp2((before - top) * to_log2)  # [M]
     total = total * fade + tl.sum(p, 1)  # [M]
     if seed is not None:

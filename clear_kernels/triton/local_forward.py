@@ -19,6 +19,7 @@ from clear_kernels.triton.rows import (
     dot_rows,
     load_rows,
     log2_and_inverse,
+    reference_of,
     store_rows,
     survivors,
     zero_rows,
@@ -120,7 +121,7 @@ def local_forward(
         carried = row < tl.where(t > start, L, 0)  # [R] class rows after the first tile
         before = tl.where(carried, top, MASKED)  # [R]
         top = tl.maximum(before, tl.max(s, 1))  # [R]
-        p = tl.exp2(s * to_log2 - (top * to_log2)[:, None])  # [R, R]
+        p = tl.exp2(s * to_log2 - reference_of(top, to_log2)[:, None])  # [R, R]
         fade = tl.where(carried, tl.exp2((before - top) * to_log2), 0.0)  # [R]
         total = total * fade + tl.sum(p, 1)  # [R]
         if seed is not None:
@@ -136,7 +137,8 @@ def local_forward(
         closing = row < tl.where(last, L, 0)  # [R] class rows in the last tile
         is_query = is_local | is_class  # [R]
         log, inverse = log2_and_inverse(total, FAST)  # [R]
-        inverse = tl.where(is_query, inverse, 0.0)
+        # A class row whose beats in this split are all padding has no key at all.
+        inverse = tl.where(is_query & (total > 0.0), inverse, 0.0)
         log = tl.where(is_query, top * to_log2 + log, float("inf"))
         result0, result1 = acc0 * inverse[:, None], acc1 * inverse[:, None]  # [R, D]
         # Visible beats belong to the dense kernel; padding is written here, as zero.

@@ -13,7 +13,7 @@ from triton.language.extra import libdevice
 
 from clear_kernels.triton.launch import interpreting
 
-# A masked logit before scaling: exp2 of it is exactly 0, and unlike -inf a fully masked row stays free of NaN.
+# A masked logit before scaling: exp2 of it is exactly 0, and differences of it are free of NaN, unlike those of -inf.
 MASKED = tl.constexpr(-1.0e30)
 LOG2E = tl.constexpr(1.4426950408889634)
 LN2 = tl.constexpr(0.6931471805599453)
@@ -159,6 +159,16 @@ def zero_rows(R: tl.constexpr, D0: tl.constexpr, D1: tl.constexpr):
     if D1 > 0:
         acc1 = tl.zeros([R, D1], tl.float32)  # [R, D1]
     return acc0, acc1
+
+
+@triton.jit
+def reference_of(top, to_log2):
+    """What a row's exponents are taken from, [R] for the largest logits so far [R]; 0 where all were masked.
+
+    The compiler fuses the product and the difference of an exponent, which then is not 0 for a logit that is its row's
+    maximum, but a rounding error of that product: of MASKED it is so large that its power overflows.
+    """
+    return tl.where(top > MASKED, top * to_log2, 0.0)
 
 
 @triton.jit

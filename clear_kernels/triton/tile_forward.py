@@ -14,6 +14,7 @@ from clear_kernels.triton.rows import (
     dot_rows,
     load_rows,
     log2_and_inverse,
+    reference_of,
     store_rows,
     survivors,
     zero_rows,
@@ -67,7 +68,7 @@ def tile_forward(
         s = s * scale
     s = tl.where(dense_mask(code[:, None], code[None, :], True), s, MASKED)
     top = tl.max(s, 1)  # [M]
-    p = tl.exp2(s * to_log2 - (top * to_log2)[:, None])  # [M, M]
+    p = tl.exp2(s * to_log2 - reference_of(top, to_log2)[:, None])  # [M, M]
     log, inverse = log2_and_inverse(tl.sum(p, 1), FAST)  # [M]
     if seed is not None:
         kept = survivors(seed, bh, token[:, None], token[None, :], threshold)  # [M, M]
