@@ -155,6 +155,8 @@ def local_forward_tile(
     stages = 2 if 2 * 3 * rows * sum(parts) * itemsize <= target.shared // 2 else 1
     if rows > 64 or head_dim > 128:
         return _local(leads, 64, parts, warps=8, stages=1, blocks=1)
+    if units == "hopper" and head_dim <= 64 and not padded:
+        return _local(leads, 64, _whole(head_dim), warps=4, stages=3 if head_dim <= 32 else stages, blocks=4)
     blocks = 3 if head_dim <= (64 if units == "hopper" else 32 if units == "blackwell" else 0) else 2
     return _local(leads, 64, parts, warps=4, stages=stages, blocks=blocks)
 
@@ -168,6 +170,10 @@ def local_backward_tile(
         warps = 16 if itemsize == 4 and head_dim > 32 else 8
         return _local(leads, 32, _whole(head_dim), warps, stages=1, blocks=1)
     parts = _whole(head_dim)
+    if units == "hopper" and itemsize == 2 and head_dim <= 128 and not (dropout or padded) and _rows(leads, 64) == 64:
+        if head_dim > 96:
+            return _local(leads, 32, parts, warps=4, stages=2, blocks=2)
+        return _local(leads, 64, head_parts(head_dim), warps=4, stages=2, blocks=2)
     if head_dim > 64 or itemsize == 4 or _rows(leads, 32) > 64:
         return _local(leads, 32, parts, warps=8, stages=1, blocks=1)
     # Warp-group products read their operands from shared memory; elsewhere, and beside the random numbers of dropout,
@@ -220,8 +226,9 @@ def dense_forward_tile(head_dim: int, itemsize: int, precision: str, target: Tar
         return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=32)
     if units == "ampere" and head_dim > 64:
         return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=32)
-    keys = 64 if head_dim <= 64 and units == "hopper" else 32
-    return DenseTile(head_parts(head_dim), warps=4, stages=2, blocks=2, queries=64, keys=keys)
+    if units == "hopper" and head_dim <= 96:
+        return DenseTile(head_parts(head_dim), warps=4, stages=1, blocks=3, queries=64, keys=64)
+    return DenseTile(head_parts(head_dim), warps=4, stages=2, blocks=2, queries=64, keys=32)
 
 
 def dense_query_tile(head_dim: int, itemsize: int, precision: str, target: Target, *, dropout: bool) -> DenseTile:
@@ -237,7 +244,7 @@ def dense_query_tile(head_dim: int, itemsize: int, precision: str, target: Targe
     if dropout:
         keys = 16 if units == "hopper" and head_dim > 64 else 32
         return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=keys)
-    keys = 64 if head_dim <= 64 else 32
+    keys = 64 if head_dim <= (96 if units == "hopper" else 64) else 32
     return DenseTile(head_parts(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=keys)
 
 
@@ -248,6 +255,8 @@ def dense_key_tile(head_dim: int, itemsize: int, precision: str, target: Target)
         if units == "none" and itemsize == 2 and head_dim > 32:
             return DenseTile(_halves(head_dim), warps=8, stages=1, blocks=1, queries=16, keys=16)
         return DenseTile(_halves(head_dim), 8, stages=1, blocks=1, queries=32 if head_dim <= 64 else 16, keys=32)
+    if units == "hopper" and 64 < head_dim <= 96:
+        return DenseTile(head_parts(head_dim), warps=4, stages=1, blocks=1, queries=64, keys=64)
     if head_dim <= (32 if units == "ampere" else 64):
         return DenseTile(head_parts(head_dim), warps=4, stages=1, blocks=2, queries=32, keys=64)
     return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=32, keys=32)

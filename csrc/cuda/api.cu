@@ -53,16 +53,16 @@ cudaError_t row_by_row(const Call &call, const ClearProblem &p) {
 template <typename Tile> cudaError_t by_tiles(const Call &call, const ClearProblem &p, int64_t first_sample) {
   const WorkspaceLayout &layout = call.plan.workspace;
   float *global_dk = call.at<float>(layout.global_dk), *global_dv = call.at<float>(layout.global_dv);
+  float *delta = call.at<float>(layout.delta);
+  if (delta != nullptr) delta += first_sample * p.heads * token_count(p);
   if (p.form != CLEAR_LOCAL) {
-    float *delta = call.at<float>(layout.delta);
-    if (delta != nullptr) delta += first_sample * p.heads * token_count(p);
     const DenseArguments args = {p, call.plan.dense, call.list(p, first_sample), delta, global_dk, global_dv};
     const cudaError_t status = run_dense<Tile>(args, call.backward, call.stream);
     if (status != cudaSuccess || p.form != CLEAR_MIXED) return status;
   }
   const ClassPartials partials = {call.at<float>(layout.class_max), call.at<float>(layout.class_sum),
                                   call.at<float>(layout.class_rows)};
-  const ColumnsArguments args(p, call.plan.columns, partials, global_dk, global_dv);
+  const ColumnsArguments args(p, call.plan.columns, partials, global_dk, global_dv, delta);
   return run_columns<Tile>(args, call.backward, call.stream);
 }
 
@@ -115,7 +115,8 @@ int clear_cuda_plan(const ClearProblem *problem, int backward, const ClearDevice
   const ColumnsPlan &columns = made.columns;
   const DensePlan &dense = made.dense;
   *plan = {made.workspace.bytes, columns.chunks, made.engine, columns.warps, 0, dense.warps, 0};
-  if (columns.warps > 0) plan->column_shared = static_cast<int32_t>(columns_bytes(*problem, back, columns.warps));
+  if (columns.warps > 0)
+    plan->column_shared = static_cast<int32_t>(columns_bytes(*problem, back, columns.warps, columns.aligned));
   if (dense.warps > 0) {
     plan->dense_shared = static_cast<int32_t>(dense_bytes(*problem, back, dense.warps, dense.stages));
   }

@@ -42,12 +42,19 @@ struct ColumnsArguments {
   ClassPartials partials;
   // CLEAR_MIXED backward: what the global queries give to dk and dv of global keys, [B * H, L * T, D] each.
   const float *global_dk, *global_dv;
-  int64_t lead_step[CLEAR_TENSORS]; // elements from one lead to the next, by tensor
+  const float *delta; // [B, H, N]: rowsum(dout * out) of the global queries
+  // Elements from one lead to the next, and from a warp's column to its next one, by tensor.
+  int64_t lead_step[CLEAR_TENSORS], column_step[CLEAR_TENSORS];
+  float scale;
 
   ColumnsArguments(const ClearProblem &problem_, const ColumnsPlan &plan_, const ClassPartials &partials_,
-                   const float *global_dk_, const float *global_dv_)
-      : problem(problem_), plan(plan_), partials(partials_), global_dk(global_dk_), global_dv(global_dv_) {
-    for (int i = 0; i < CLEAR_TENSORS; ++i) lead_step[i] = problem.beats * problem.rows[i].row;
+                   const float *global_dk_, const float *global_dv_, const float *delta_)
+      : problem(problem_), plan(plan_), partials(partials_), global_dk(global_dk_), global_dv(global_dv_),
+        delta(delta_), scale(static_cast<float>(problem_.scale)) {
+    for (int i = 0; i < CLEAR_TENSORS; ++i) {
+      lead_step[i] = problem.beats * problem.rows[i].row;
+      column_step[i] = plan.warps * problem.rows[i].row;
+    }
   }
 };
 
@@ -88,6 +95,8 @@ template <int kTiles> struct ColumnMasks {
   using Bits = LeadBits<kTiles>;
   Bits valid = 0, local = 0;
 
+  // All beats valid and local.
+  __device__ explicit ColumnMasks(int leads) : valid(all(leads)), local(valid) {}
   __device__ explicit ColumnMasks(const LaneMarks<kTiles> &marks) {
 #pragma unroll
     for (int half = 0; half < marks.kHalves; ++half) {

@@ -1,6 +1,8 @@
 // Launches the columns kernels of one element type; included once per type.
 #pragma once
 
+#include "beat_backward.cuh"
+#include "beat_forward.cuh"
 #include "class_merge.cuh"
 #include "columns_backward.cuh"
 #include "columns_forward.cuh"
@@ -9,54 +11,79 @@
 
 namespace clear_cuda {
 
-template <typename Tile> int64_t columns_shared_bytes(const ClearProblem &p, bool backward, int warps) {
+// A kernel, and the shared memory of its blocks.
+struct ColumnsKernel {
+  void (*run)(ColumnsArguments);
+  int64_t shared_bytes;
+};
+
+template <typename Tile, int kTiles, int kDim>
+ColumnsKernel columns_kernel_of(const ClearProblem &p, bool backward, int warps) {
   const TileShape shape = tile_shape<Tile>(p.dim, true);
   const int rows = column_tiles(p.leads) * kTileRows;
   Carver carver = Carver::nowhere();
   if (backward) {
     ColumnsBackwardShared<Tile>(carver, shape, p.leads, rows, warps, 0);
-  } else {
-    ColumnsForwardShared<Tile>(carver, shape, p.leads, rows, warps, 0);
+    return {columns_backward<Tile, kTiles, kDim>, carver.used};
   }
-  return carver.used;
+  ColumnsForwardShared<Tile>(carver, shape, p.leads, rows, warps, 0);
+  return {columns_forward<Tile, kTiles, kDim>, carver.used};
 }
 
-template <typename Tile, int kTiles, int kDim>
-cudaError_t run_columns_of(const ColumnsArguments &args, bool backward, cudaStream_t stream) {
-  const auto kernel = backward ? columns_backward<Tile, kTiles, kDim> : columns_forward<Tile, kTiles, kDim>;
-  return launch(kernel, args.problem.batch * args.problem.heads * args.plan.chunks, 32 * args.plan.warps,
-                columns_shared_bytes<Tile>(args.problem, backward, args.plan.warps), stream, args);
+// Of the beat kernels. Their backward pass has registers for the usual leads and rows of up to 64 elements.
+template <typename Tile, int kDim, int kLeads, bool kPlain>
+ColumnsKernel beat_kernel_of(const ClearProblem &p, bool backward, int warps) {
+  using T = typename Tile::Element;
+  Carver carver = Carver::nowhere();
+  if (!backward) {
+    BeatForwardShared<T, kDim>(carver, p.leads, warps);
+    return {beat_forward<T, kDim, kLeads, kPlain>, warps <= kBeatWarps ? carver.used : kTooMuchShared};
+  }
+  if constexpr (kDim <= 64 && kLeads != 0) {
+    BeatBackwardShared<T, kDim>(carver, p.leads, warps);
+    return {beat_backward<T, kDim, kLeads, kPlain>, warps <= kBeatWarps ? carver.used : kTooMuchShared};
+  } else {
+    return columns_kernel_of<Tile, 1, kDim>(p, backward, warps);
+  }
 }
 
-// Kernels of their own for up to 16 leads and the usual head dimensions in 16 bits; the others serve any shape.
-template <typename Tile>
-cudaError_t run_columns_kernel(const ColumnsArguments &args, bool backward, cudaStream_t stream) {
-  const ClearProblem &p = args.problem;
-  if (column_tiles(p.leads) > 1) return run_columns_of<Tile, kMaxColumnTiles, 0>(args, backward, stream);
+template <typename Tile, int kDim> ColumnsKernel beat_kernel(const ClearProblem &p, bool backward, int warps) {
+  if (p.leads != kUsualLeads) return beat_kernel_of<Tile, kDim, 0, false>(p, backward, warps);
+  return is_plain(p) ? beat_kernel_of<Tile, kDim, kUsualLeads, true>(p, backward, warps)
+                     : beat_kernel_of<Tile, kDim, kUsualLeads, false>(p, backward, warps);
+}
+
+template <typename Tile> ColumnsKernel columns_kernel(const ClearProblem &p, bool backward, int warps, bool aligned) {
+  if (column_tiles(p.leads) > 1) return columns_kernel_of<Tile, kMaxColumnTiles, 0>(p, backward, warps);
   if constexpr (sizeof(typename Tile::Element) == 2) {
-    if (args.plan.aligned) {
-      switch (p.dim) {
-      case 32:
-        return run_columns_of<Tile, 1, 32>(args, backward, stream);
-      case 64:
-        return run_columns_of<Tile, 1, 64>(args, backward, stream);
-      case 96:
-        return run_columns_of<Tile, 1, 96>(args, backward, stream);
-      case 128:
-        return run_columns_of<Tile, 1, 128>(args, backward, stream);
-      default:
-        break;
-      }
+    switch (aligned ? p.dim : 0) {
+    case 32:
+      return beat_kernel<Tile, 32>(p, backward, warps);
+    case 64:
+      return beat_kernel<Tile, 64>(p, backward, warps);
+    case 96:
+      return beat_kernel<Tile, 96>(p, backward, warps);
+    case 128:
+      return beat_kernel<Tile, 128>(p, backward, warps);
+    default:
+      break;
     }
   }
-  return run_columns_of<Tile, 1, 0>(args, backward, stream);
+  return columns_kernel_of<Tile, 1, 0>(p, backward, warps);
+}
+
+template <typename Tile> int64_t columns_shared_bytes(const ClearProblem &p, bool backward, int warps, bool aligned) {
+  return columns_kernel<Tile>(p, backward, warps, aligned).shared_bytes;
 }
 
 template <typename Tile> cudaError_t run_columns(const ColumnsArguments &args, bool backward, cudaStream_t stream) {
   using T = typename Tile::Element;
   const ClearProblem &p = args.problem;
-  const cudaError_t status = run_columns_kernel<Tile>(args, backward, stream);
-  if (status != cudaSuccess || args.plan.chunks == 1) return status;
+  const ColumnsPlan &plan = args.plan;
+  const ColumnsKernel kernel = columns_kernel<Tile>(p, backward, plan.warps, plan.aligned);
+  const cudaError_t status =
+      launch(kernel.run, p.batch * p.heads * plan.chunks, 32 * plan.warps, kernel.shared_bytes, stream, args);
+  if (status != cudaSuccess || plan.chunks == 1) return status;
   const auto merge = backward ? merge_class_gradients<T> : merge_class_rows<T>;
   return launch(merge, p.batch * p.heads * p.leads, (p.dim + 31) / 32 * 32, 0, stream, args);
 }

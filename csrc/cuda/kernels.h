@@ -12,8 +12,9 @@ constexpr int kMaxColumnTiles = 4;
 // Tiles of 16 leads in a beat column: the kernels exist for one and for four.
 inline int column_tiles(int leads) { return leads <= kTileRows ? 1 : kMaxColumnTiles; }
 
-// Shared memory of a block, bytes.
-template <typename Tile> int64_t columns_shared_bytes(const ClearProblem &p, bool backward, int warps);
+// Shared memory of a block, bytes; kTooMuchShared where a kernel takes fewer warps.
+constexpr int64_t kTooMuchShared = int64_t(1) << 40;
+template <typename Tile> int64_t columns_shared_bytes(const ClearProblem &p, bool backward, int warps, bool aligned);
 template <typename Tile> int64_t dense_shared_bytes(const ClearProblem &p, bool backward, int warps, int stages);
 
 template <typename Tile> cudaError_t run_columns(const ColumnsArguments &args, bool backward, cudaStream_t stream);

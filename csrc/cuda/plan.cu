@@ -43,11 +43,11 @@ bool is_aligned(const ClearProblem &p, bool backward) {
 }
 
 // Warps per block: as many resident warps as can be, and little idle time in the last group of columns.
-int choose_column_warps(const ClearProblem &p, bool backward, const ClearDevice &device) {
+int choose_column_warps(const ClearProblem &p, bool backward, bool aligned, const ClearDevice &device) {
   int best = 0;
   double best_score = 0.0;
   for (int warps = 1; warps <= kColumnWarps; ++warps) {
-    const int64_t bytes = columns_bytes(p, backward, warps);
+    const int64_t bytes = columns_bytes(p, backward, warps, aligned);
     if (bytes > device.shared_per_block) break;
     const int64_t resident = device.shared_per_multiprocessor / (bytes + kReservedShared) * warps;
     const double busy = double(p.beats) / double(divide_up<int64_t>(p.beats, warps) * warps);
@@ -62,9 +62,9 @@ int choose_column_warps(const ClearProblem &p, bool backward, const ClearDevice 
 
 ColumnsPlan plan_columns(const ClearProblem &p, bool backward, const ClearDevice &device) {
   ColumnsPlan plan{};
-  plan.warps = choose_column_warps(p, backward, device);
-  if (plan.warps == 0) return plan;
   plan.aligned = is_aligned(p, backward);
+  plan.warps = choose_column_warps(p, backward, plan.aligned, device);
+  if (plan.warps == 0) return plan;
   const int64_t wanted = kBlocksPerMultiprocessor * device.multiprocessors / std::max<int64_t>(p.batch * p.heads, 1);
   const int64_t chunks = std::max<int64_t>(std::min(wanted, p.beats / kMinChunkColumns), 1);
   plan.columns_per_chunk = divide_up(divide_up(p.beats, chunks), int64_t(plan.warps)) * plan.warps;
@@ -120,14 +120,14 @@ WorkspaceLayout lay_out(const ClearProblem &p, const Plan &plan, bool backward) 
 
 } // namespace
 
-int64_t columns_bytes(const ClearProblem &p, bool backward, int warps) {
+int64_t columns_bytes(const ClearProblem &p, bool backward, int warps, bool aligned) {
   switch (p.dtype) {
   case CLEAR_BFLOAT16:
-    return columns_shared_bytes<TensorTile<__nv_bfloat16>>(p, backward, warps);
+    return columns_shared_bytes<TensorTile<__nv_bfloat16>>(p, backward, warps, aligned);
   case CLEAR_FLOAT16:
-    return columns_shared_bytes<TensorTile<__half>>(p, backward, warps);
+    return columns_shared_bytes<TensorTile<__half>>(p, backward, warps, aligned);
   default:
-    return columns_shared_bytes<ScalarTile>(p, backward, warps);
+    return columns_shared_bytes<ScalarTile>(p, backward, warps, aligned);
   }
 }
 

@@ -27,7 +27,7 @@ cudaError_t current_device(ClearDevice *device);
 Plan make_plan(const ClearProblem &problem, bool backward, const ClearDevice &device);
 
 // Shared memory of a block with the dtype's kernels, bytes.
-int64_t columns_bytes(const ClearProblem &problem, bool backward, int warps);
+int64_t columns_bytes(const ClearProblem &problem, bool backward, int warps, bool aligned);
 int64_t dense_bytes(const ClearProblem &problem, bool backward, int warps, int stages);
 
 } // namespace clear_cuda

@@ -49,6 +49,18 @@ __device__ __forceinline__ void copy16(void *shared, const void *global, bool th
 #endif
 }
 
+// The same, or nothing at all unless `wanted`. A predicate, where a branch would keep copies from following each other.
+__device__ __forceinline__ void copy16_if(bool wanted, void *shared, const void *global, bool there) {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("{ .reg .pred wanted; setp.ne.b32 wanted, %3, 0; "
+               "@wanted cp.async.cg.shared.global [%0], [%1], 16, %2; }" ::"r"(shared_address(shared)),
+               "l"(global), "r"(there ? 16 : 0), "r"(static_cast<int>(wanted))
+               : "memory");
+#else
+  if (wanted) copy16(shared, global, there);
+#endif
+}
+
 // Closes a group of copies.
 __device__ __forceinline__ void copy_commit() {
 #if __CUDA_ARCH__ >= 800
@@ -76,6 +88,13 @@ __device__ __forceinline__ void load_matrices_transposed(uint32_t (&x)[4], const
                : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
                : "r"(shared_address(row))
                : "memory");
+}
+
+// The transpose of an 8 x 8 matrix of 16-bit elements, of which lane 4 r + c holds elements 2 c and 2 c + 1 of row r.
+__device__ __forceinline__ uint32_t transpose_matrix(uint32_t x) {
+  uint32_t y;
+  asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(y) : "r"(x));
+  return y;
 }
 
 // c [16 x 8] += a [16 x 16] b [16 x 8], with c in float. Lane 4 r + t holds, of c: (r, 2 t), (r, 2 t + 1) and the same

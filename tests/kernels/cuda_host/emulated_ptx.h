@@ -18,6 +18,9 @@ inline void copy16(void *shared, const void *global, bool there) {
   if (there) emulation::require_aligned(global, 16);
   emulation::self().open_copies.push_back({shared, there ? global : nullptr});
 }
+inline void copy16_if(bool wanted, void *shared, const void *global, bool there) {
+  if (wanted) copy16(shared, global, there);
+}
 inline void copy_commit() {
   emulation::Thread &thread = emulation::self();
   thread.copy_groups.push_back(thread.open_copies);
@@ -67,6 +70,17 @@ inline void load_matrices(uint32_t (&x)[4], const void *row, int line = __builti
 }
 inline void load_matrices_transposed(uint32_t (&x)[4], const void *row, int line = __builtin_LINE()) {
   emulated_load_matrices<true>(x, row, line);
+}
+
+inline uint32_t transpose_matrix(uint32_t x, int line = __builtin_LINE()) {
+  const emulation::Site site{"transpose_matrix", line};
+  const int lane = lane_index(), r = lane / 4, c = lane % 4;
+  return emulation::warp_collective(site, x, [&](auto lane_of) {
+    const auto element = [&](int i, int j) {
+      return static_cast<uint32_t>(lane_of(4 * i + j / 2)) >> (16 * (j % 2)) & 0xffffu;
+    };
+    return element(2 * c, r) | element(2 * c + 1, r) << 16;
+  });
 }
 
 inline float value_of(__half, uint32_t bits) { return emulation::half_value(static_cast<uint16_t>(bits)); }

@@ -1,0 +1,285 @@
+// Forward of local beats and class tokens in the usual shapes, see beat.cuh.
+#pragma once
+
+#include "beat.cuh"
+
+namespace clear_cuda {
+
+template <typename T, int kDim> struct BeatForwardShared {
+  // Of the sums that a warp leaves in its own tiles in the end: rows in different banks.
+  static constexpr int kSumLd = kDim + 8;
+  T *class_q, *class_k, *class_v; // [L, ld]
+  float *self;                    // [16]: logits of the class tokens to themselves
+  float *max, *sum;               // [warps, 16]: of the class rows, over a warp's columns
+  T *tiles;                       // [warps, 3, L, ld]
+  int warp_elements;
+
+  __host__ __device__ BeatForwardShared(Carver &carver, int leads, int warps) {
+    const int tile = leads * kBeatLd<kDim>;
+    class_q = carver.take<T>(3 * tile);
+    class_k = class_q + tile;
+    class_v = class_k + tile;
+    self = carver.take<float>(kTileRows);
+    max = carver.take<float>(warps * kTileRows);
+    sum = carver.take<float>(warps * kTileRows);
+    warp_elements = 3 * tile;
+    tiles = carver.take<T>(warps * warp_elements);
+  }
+  __device__ T *warp_tiles(int warp) const { return tiles + warp * warp_elements; }
+  __device__ float *warp_sums(int warp) const { return reinterpret_cast<float *>(warp_tiles(warp)); }
+};
+
+// A warp's running softmax of the class rows g and g + 8; the four lanes of a row know the same.
+template <int kDim> struct ClassSoftmax {
+  static constexpr float kSlack = 5.0f;
+  float max[2], sum[2];       // the reference of the exponents, and the sum of weights relative to it
+  float out[kDim / 16][2][4]; // weighted values
+
+  __device__ ClassSoftmax() {
+    max[0] = max[1] = -infinity<float>();
+    sum[0] = sum[1] = 0.0f;
+    clear(out);
+  }
+  // Takes the logits to the present column; returns the weights of its values before dropout. What was summed so far is
+  // scaled only if a logit exceeds the old reference by so much that sums might lose accuracy or overflow.
+  __device__ __forceinline__ void advance(float (&weight)[2], const float (&logit)[2]) {
+    const bool beyond = logit[0] > max[0] + kSlack || logit[1] > max[1] + kSlack;
+    if (__ballot_sync(kWholeWarp, beyond) != 0) {
+      float kept[2];
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const float next = larger(max[i], logit[i]);
+        kept[i] = next == -infinity<float>() ? 0.0f : exponential_from(max[i], next);
+        sum[i] *= kept[i];
+        max[i] = next;
+      }
+#pragma unroll
+      for (int i = 0; i < kDim / 2; ++i) out[i / 8][i / 4 % 2][i % 4] *= kept[i % 4 / 2];
+    }
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      // With no valid beat so far any reference will do.
+      weight[i] = exponential_from(logit[i], max[i] == -infinity<float>() ? 0.0f : max[i]);
+      sum[i] += weight[i];
+    }
+  }
+};
+
+// Softmax of the logits of rows g and g + 8 to their column and to their class token, normalised. Returns their
+// log-sum-exps. Dropout comes after the sums.
+template <bool kPlain>
+__device__ __forceinline__ void
+beat_softmax(float (&s)[2][4], float (&own)[2], float (&lse)[2], const ColumnsArguments &args, const LanePlace &at,
+             const ColumnMasks<1> &masks, const BeatDropout<kPlain> &dropout, uint32_t bits) {
+  const float scale = args.scale;
+  float max[2], sum[2] = {0.0f, 0.0f};
+#pragma unroll
+  for (int i = 0; i < 2; ++i) max[i] = own[i] = product(own[i], scale);
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    const int h = i / 4, e = i % 4;
+    s[h][e] = masks.has_key(at, 0, h, e) ? product(s[h][e], scale) : -infinity<float>();
+    max[e / 2] = larger(max[e / 2], s[h][e]);
+  }
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    max[i] = quad_max(max[i]);
+    own[i] = exponential_from(own[i], max[i]);
+  }
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    const int h = i / 4, e = i % 4;
+    s[h][e] = exponential_from(s[h][e], max[e / 2]);
+    sum[e / 2] += s[h][e];
+  }
+  if (dropout.on()) drop<1>(reinterpret_cast<float (&)[1][2][4]>(s), dropout, bits);
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    sum[i] = quad_sum(sum[i]) + own[i];
+    const float normalise = reciprocal(sum[i]);
+    lse[i] = max[i] + logarithm(sum[i]);
+    own[i] *= normalise * beat_factor(dropout, bits, 8 + i);
+#pragma unroll
+    for (int j = 0; j < 4; ++j) s[j / 2][j % 2 + 2 * i] *= normalise;
+  }
+}
+
+// The values of a column: the rows' results take their place in `v`, and the class rows advance by `weight`. One warp;
+// v_left and class_v_left are left_place() of the tiles.
+template <typename T, int kDim>
+__device__ __forceinline__ void beat_values(ClassSoftmax<kDim> &state, T *v, const T *v_left, const T *class_v_left,
+                                            const LanePlace &at, const float (&s)[2][4], const float (&own)[2],
+                                            const float (&weight)[2], int leads, const bool (&real)[2]) {
+  uint32_t left[4];
+  as_left<T>(left, s);
+  const Diagonal<T> of_class(at, own), to_class(at, weight);
+#pragma unroll
+  for (int piece = 0; piece < kDim / 16; ++piece) {
+    uint32_t right[4], class_right[4];
+    load_matrices_transposed(right, v_left + 16 * piece);
+    load_matrices_transposed(class_right, class_v_left + 16 * piece);
+    float out[2][4] = {};
+    multiply_piece<T>(out, left, right);
+    of_class.multiply(out, class_right);
+    to_class.multiply(state.out[piece], right);
+    __syncwarp();
+    put_piece<T, kDim>(v + 16 * piece, leads, at, out, real);
+  }
+}
+
+// Puts the class rows of all warps together, with the token itself in the first chunk. Four columns to a thread.
+template <typename T, int kDim, bool kPlain>
+__device__ __forceinline__ void finish_class_rows(const ColumnsArguments &args, const ColumnsBlock &block,
+                                                  const BeatForwardShared<T, kDim> &shared,
+                                                  const BeatDropout<kPlain> &dropout) {
+  const ClearProblem &p = args.problem;
+  const TileShape shape = {kDim, kDim, kBeatLd<kDim>, true};
+  const int warps = args.plan.warps;
+  const bool whole = args.plan.chunks == 1, first = block.chunk == 0;
+  const int64_t part = block.chunk_index(p, args.plan) * p.leads;
+#pragma unroll 1
+  for (int i = block.thread; i < p.leads * (kDim / 4); i += block.threads) {
+    const int lead = i / (kDim / 4), d = i % (kDim / 4) * 4;
+    const float self_logit = first ? shared.self[lead] : -infinity<float>();
+    float max = self_logit;
+    for (int w = 0; w < warps; ++w) max = larger(max, shared.max[w * kTileRows + lead]);
+    const float base = max == -infinity<float>() ? 0.0f : max;
+    float sum = exponential(self_logit - base);
+    const float self_weight = first ? sum * dropout.of(lead, lead) : 0.0f;
+    float4 out = scaled4(self_weight, widen4(shared.class_v + lead * kBeatLd<kDim> + d));
+#pragma unroll 1
+    for (int w = 0; w < warps; ++w) {
+      const float factor = exponential(shared.max[w * kTileRows + lead] - base);
+      sum = fmaf(factor, shared.sum[w * kTileRows + lead], sum);
+      const float *row = shared.warp_sums(w) + lead * shared.kSumLd + d;
+      add4(out, factor, *reinterpret_cast<const float4 *>(row));
+    }
+    if (whole) {
+      store4(token_row<T>(p.rows[CLEAR_OUT], block.batch, block.head, lead), d, shape, scaled4(reciprocal(sum), out));
+    } else {
+      store4(args.partials.rows + (part + lead) * kDim, d, shape, out);
+    }
+    if (d != 0) continue;
+    if (whole) {
+      static_cast<float *>(p.lse)[row_index(p, block.batch, block.head, lead)] = max + logarithm(sum);
+    } else {
+      args.partials.max[part + lead] = max;
+      args.partials.sum[part + lead] = sum;
+    }
+  }
+}
+
+template <typename T, int kDim, int kLeads, bool kPlain>
+__global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kLeads, kPlain>))
+    beat_forward(const __grid_constant__ ColumnsArguments args) {
+  const ClearProblem &p = args.problem;
+  const int warps = args.plan.warps, leads = kLeads == 0 ? p.leads : kLeads, tile = leads * kBeatLd<kDim>;
+  const ColumnsBlock block(p, args.plan);
+  const LanePlace at;
+  const BeatDropout<kPlain> dropout{{p, block.batch, block.head}};
+  Carver carver{dynamic_shared()};
+  const BeatForwardShared<T, kDim> shared(carver, leads, warps);
+  T *q = shared.warp_tiles(block.warp), *k = q + tile, *v = k + tile;
+  const T *q_left = left_place<kDim>(q, leads), *k_right = right_place<kDim>(k, leads);
+  const T *v_left = left_place<kDim>(v, leads), *class_v_left = left_place<kDim>(shared.class_v, leads);
+  const T *class_q_left = left_place<kDim>(shared.class_q, leads);
+  const T *class_k_right = right_place<kDim>(shared.class_k, leads);
+  const LaneRows<kDim, kLeads> rows(leads);
+
+  int64_t column = block.begin + block.warp;
+  ColumnMasks<1> masks = beat_masks<kPlain>(p, block.batch, column, leads);
+  Cursor<T, kDim, kLeads, CLEAR_Q> from_q(args, block, rows, column);
+  Cursor<T, kDim, kLeads, CLEAR_K> from_k(args, block, rows, column);
+  Cursor<T, kDim, kLeads, CLEAR_V> from_v(args, block, rows, column);
+  Cursor<T, kDim, kLeads, CLEAR_OUT> to(args, block, rows, column);
+  float *lse_at = static_cast<float *>(p.lse) + row_index(p, block.batch, block.head, leads) + at.g * p.beats + column;
+  stage_class_rows(shared.class_q, {kDim, kDim, kBeatLd<kDim>, true}, p, 3, block);
+  if (column < block.end) {
+    from_q.stage(q, args, rows, masks.local);
+    from_k.stage(k, args, rows, masks.valid);
+  }
+  copy_commit();
+  if (column < block.end) from_v.stage(v, args, rows, masks.valid);
+  copy_commit();
+  copy_wait<1>();
+  __syncthreads();
+  if (block.warp == 0) {
+    float self[2];
+    TensorTile<T>::paired(self, {shared.class_q, kBeatLd<kDim>, leads}, {shared.class_k, kBeatLd<kDim>, leads}, 0,
+                          kDim);
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      if (at.t == 0) shared.self[at.g + 8 * i] = product(self[i], args.scale);
+    }
+  }
+
+  ClassSoftmax<kDim> state;
+  while (column < block.end) {
+    const int64_t next = column + warps;
+    const uint32_t bits = beat_bits(dropout, p, at, column);
+    float s[2][4], own[2], foreign[2];
+    copy_wait<1>(); // queries and keys are here, values may be under way
+    __syncwarp();
+    beat_scores<T, kDim>(s, own, foreign, q_left, k_right, class_q_left, class_k_right);
+    __syncwarp();
+    ColumnMasks<1> next_masks(0);
+    if (next < block.end) {
+      next_masks = beat_masks<kPlain>(p, block.batch, next, leads);
+      from_q.advance(args);
+      from_k.advance(args);
+      from_q.stage(q, args, rows, next_masks.local);
+      from_k.stage(k, args, rows, next_masks.valid);
+    }
+    copy_commit();
+
+    float lse[2], weight[2];
+    const bool real[2] = {masks.is_valid(at.g), masks.is_valid(at.g + 8)};
+    beat_softmax(s, own, lse, args, at, masks, dropout, bits);
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const int lead = at.g + 8 * i;
+      foreign[i] = real[i] ? product(foreign[i], args.scale) : -infinity<float>();
+      if (at.t == 0 && lead < leads && !masks.is_global(lead)) {
+        lse_at[8 * i * p.beats] = real[i] ? lse[i] : infinity<float>();
+      }
+    }
+    lse_at += warps;
+    state.advance(weight, foreign);
+#pragma unroll
+    for (int i = 0; i < 2; ++i) weight[i] *= beat_factor(dropout, bits, 10 + i);
+
+    copy_wait<1>(); // the values are here
+    __syncwarp();
+    beat_values<T, kDim>(state, v, v_left, class_v_left, at, s, own, weight, leads, real);
+    __syncwarp();
+    to.store(v, args, rows, ~masks.globals());
+    __syncwarp();
+    to.advance(args);
+    if (next < block.end) {
+      from_v.advance(args);
+      from_v.stage(v, args, rows, next_masks.valid);
+    }
+    copy_commit();
+    masks = next_masks;
+    column = next;
+  }
+
+  copy_wait<0>();
+  __syncwarp();
+#pragma unroll
+  for (int piece = 0; piece < kDim / 16; ++piece) {
+    put_sums(shared.warp_sums(block.warp) + 16 * piece, shared.kSumLd, leads, at, state.out[piece]);
+  }
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    const int slot = block.warp * kTileRows + at.g + 8 * i;
+    if (at.t == 0) {
+      shared.max[slot] = state.max[i];
+      shared.sum[slot] = state.sum[i];
+    }
+  }
+  __syncthreads();
+  finish_class_rows(args, block, shared, dropout);
+}
+
+} // namespace clear_cuda
