@@ -22,7 +22,7 @@ def autocast_dtype(device_type: str) -> torch.dtype | None:
 
 def autocast_inputs(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Cast q, k, v as autocast asks; float64 is left alone, as in PyTorch's own rule for low-precision ops."""
-    if not all(isinstance(x, Tensor) for x in (q, k, v)):
+    if not (isinstance(q, Tensor) and isinstance(k, Tensor) and isinstance(v, Tensor)):
         return q, k, v  # for the checks to refuse
     dtype = autocast_dtype(q.device.type)
     if dtype is None:

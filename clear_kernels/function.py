@@ -1,5 +1,9 @@
 """Autograd around the native operators. Only q, k, v, the output and one log-sum-exp per row are kept for backward.
 
+:class:`BeatAttention` and :class:`PackedAttention` are what ``torch.compile`` and ``torch.func`` compose with. PyTorch
+asks more of such functions at every call than an eager call needs, which :func:`attention` therefore leads by a shorter
+way to the same operators.
+
 Every ``forward`` spells out its parameters, because ``torch.compile`` tells by their number whether it takes a context.
 """
 
@@ -10,16 +14,38 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
+from torch.autograd import Function, forward_ad
 
 from clear_kernels import ops  # noqa: F401  (registers the operators)
+from clear_kernels.checks import GridCall, PackedCall
 
 Pair = tuple[Tensor, Tensor]
 Triple = tuple[Tensor, Tensor, Tensor]
 
+# Where a release of PyTorch should lack one of these two private names, every call takes the general way.
+_transforms_active = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
+_NO_LEVEL = -1
+
+
+def attention(call: GridCall | PackedCall, backend: str) -> Tensor:
+    """The output of a native ``backend``: [B, H, N, D]."""
+    function = BeatAttention if isinstance(call, GridCall) else PackedAttention
+    if torch.compiler.is_compiling() or _transforms_active():
+        out, _ = function.apply(*call, backend)
+        return out
+    wanted = torch.is_grad_enabled() and (call.q.requires_grad or call.k.requires_grad or call.v.requires_grad)
+    # Forward-mode derivatives go to the function, which refuses them; the operator would drop them.
+    if wanted or getattr(forward_ad, "_current_level", 0) != _NO_LEVEL:
+        return EagerAttention.apply(*call[:6], function, (*call[6:], backend))
+    out, _ = function.operator(*call, backend)
+    return out
+
 
 class BeatAttention(Function):
     """Grid form. Takes the fields of :class:`clear_kernels.checks.GridCall` and the backend; returns (out, lse)."""
+
+    operator = torch.ops.clear_kernels.beat_attention
+    backward_operator = torch.ops.clear_kernels.beat_attention_backward
 
     @staticmethod
     def forward(
@@ -51,11 +77,19 @@ class BeatAttention(Function):
         """Run ``clear_kernels::beat_attention_backward``."""
         if dout is None:
             return (None,) * 12
-        return *_BeatAttentionBackward.apply(dout, *ctx.saved_tensors, *ctx.settings), *(None,) * 9
+        return *BeatAttention.gradients(dout, *ctx.saved_tensors, *ctx.settings), *(None,) * 9
+
+    @staticmethod
+    def gradients(*arguments: Any) -> Triple:
+        """dq, dk, dv by the backward operator, which may not be differentiated."""
+        return _BeatAttentionBackward.apply(*arguments)
 
 
 class PackedAttention(Function):
     """Packed form. Takes the fields of :class:`clear_kernels.checks.PackedCall` and the backend; (out, lse)."""
+
+    operator = torch.ops.clear_kernels.packed_attention
+    backward_operator = torch.ops.clear_kernels.packed_attention_backward
 
     @staticmethod
     def forward(
@@ -83,7 +117,47 @@ class PackedAttention(Function):
         """Run ``clear_kernels::packed_attention_backward``."""
         if dout is None:
             return (None,) * 10
-        return *_PackedAttentionBackward.apply(dout, *ctx.saved_tensors, *ctx.settings), *(None,) * 7
+        return *PackedAttention.gradients(dout, *ctx.saved_tensors, *ctx.settings), *(None,) * 7
+
+    @staticmethod
+    def gradients(*arguments: Any) -> Triple:
+        """dq, dk, dv by the backward operator, which may not be differentiated."""
+        return _PackedAttentionBackward.apply(*arguments)
+
+
+class EagerAttention(Function):
+    """Either form outside of ``torch.compile`` and ``torch.func``: the same operators, by fewer steps of PyTorch.
+
+    Takes the first six fields of a call, the function that stands for its form, and the other fields with the backend.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        visible_or_lead: Tensor | None,
+        valid: Tensor | None,
+        seed: Tensor | None,
+        function: type[BeatAttention] | type[PackedAttention],
+        settings: tuple[Any, ...],
+    ) -> Tensor:
+        """Run the operator."""
+        out, lse = function.operator(q, k, v, visible_or_lead, valid, seed, *settings)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(q, k, v, out, lse, visible_or_lead, valid, seed)
+        ctx.function, ctx.settings = function, settings
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, dout: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Run the backward operator; what may be differentiated, mapped or traced goes by a function as above."""
+        if dout is None:
+            return (None,) * 8
+        general = torch.is_grad_enabled() or torch.compiler.is_compiling() or _transforms_active()
+        run = ctx.function.gradients if general else ctx.function.backward_operator
+        return *run(dout, *ctx.saved_tensors, *ctx.settings), None, None, None, None, None
 
 
 class _BeatAttentionBackward(Function):

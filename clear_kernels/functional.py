@@ -7,7 +7,7 @@ from torch import Tensor
 from clear_kernels import checks, gather, reference
 from clear_kernels.autocast import autocast_inputs
 from clear_kernels.backends import choose
-from clear_kernels.function import BeatAttention, PackedAttention
+from clear_kernels.function import attention
 
 
 def beat_sparse_attention(
@@ -77,8 +77,7 @@ def beat_sparse_attention(
         return _token_major(reference.beat_attention(call))
     if name == "gather":
         return gather.beat_attention(call)
-    out, _ = BeatAttention.apply(*call, name)
-    return out
+    return attention(call, name)
 
 
 def packed_view_attention(
@@ -127,8 +126,7 @@ def packed_view_attention(
         return _token_major(reference.packed_attention(call))
     if name == "gather":
         return gather.packed_attention(call)
-    out, _ = PackedAttention.apply(*call, name)
-    return out
+    return attention(call, name)
 
 
 def _token_major(out: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from clear_kernels.order import call_of, order_of
+from clear_kernels.precision import tf32_allowed
 
 NATIVE = {
     "cpu": "clear_kernels.backends.cpu",
@@ -25,6 +26,10 @@ NATIVE = {
 NAMES = (*NATIVE, "gather", "reference")
 
 MAX_NATIVE_LEADS = 64
+
+# Choices that were made, by the facts of a call: probing the backends takes longer than many a call.
+_MOST_CHOSEN = 1024
+_chosen: dict[tuple[object, ...], str] = {}
 
 Pair = tuple[Tensor, Tensor]
 Triple = tuple[Tensor, Tensor, Tensor]
@@ -140,10 +145,26 @@ def choose(q: Tensor, leads: int, backend: str | None) -> str:
         ValueError: If ``backend`` is not a name of :func:`backends`.
         RuntimeError: If it cannot run for ``q`` and ``leads``, with the reason.
     """
+    if backend is not None and backend not in NAMES:
+        raise ValueError(f"{backend=} is unknown; pass None or one of {', '.join(NAMES)}")
+    if type(q) is not Tensor or torch.compiler.is_compiling():
+        return _able(q, leads, backend)
+    # All that a choice rests on; sizes are plain numbers here.
+    tf32 = q.dtype == torch.float32 and q.device.type == "cuda" and tf32_allowed()
+    facts = (backend, q.device, q.dtype, q.shape[2], q.shape[3], leads, tf32)
+    name = _chosen.get(facts)
+    if name is None:
+        name = _able(q, leads, backend)
+        if len(_chosen) >= _MOST_CHOSEN:
+            _chosen.clear()
+        _chosen[facts] = name
+    return name
+
+
+def _able(q: Tensor, leads: int, backend: str | None) -> str:
+    """What :func:`choose` returns, found anew."""
     if backend is None:
         return _first(q, leads)
-    if backend not in NAMES:
-        raise ValueError(f"{backend=} is unknown; pass None or one of {', '.join(NAMES)}")
     reason = _refusal(backend, q, leads)
     if reason is not None:
         raise RuntimeError(f"{backend=} cannot run here: {reason}")

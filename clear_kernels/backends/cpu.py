@@ -10,11 +10,11 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor
 
+from clear_kernels.backends.memory import batch_stride, gradients_like, rows_of, token_major, token_major_like
+
 _DTYPE_CODES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2, torch.float64: 3}
 _GRID, _PACKED = 0, 1
 _MIN_HEAD_DIM, _MAX_HEAD_DIM = 8, 256
-
-Strides = tuple[int, int, int]
 
 
 class _Extension(Protocol):
@@ -170,15 +170,20 @@ def _forward(
     scale: float,
     isa: str,
 ) -> tuple[Tensor, Tensor]:
-    q, k, v = (_rows(x) for x in (q, k, v))
-    out = _token_major_like(q)
+    (q, q_strides), (k, k_strides), (v, v_strides) = rows_of(q), rows_of(k), rows_of(v)
+    out = token_major_like(q)
     lse = torch.empty(q.shape[:3], dtype=torch.float64 if q.dtype == torch.float64 else torch.float32)  # [B, H, N]
-    if q.shape[0] and q.shape[1]:
+    if lse.numel():
         extension().attention_forward(
             *_head(form, q, leads, beats),
-            *_pointers(q, k, v),
-            *(_strides(x) for x in (q, k, v)),
-            *_pointers(out, lse),
+            q.data_ptr(),
+            k.data_ptr(),
+            v.data_ptr(),
+            q_strides,
+            k_strides,
+            v_strides,
+            out.data_ptr(),
+            lse.data_ptr(),
             *masks,
             *_tail(seed, p, scale, isa),
         )
@@ -198,18 +203,27 @@ def _backward(
     scale: float,
     isa: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    q, k, v = (_rows(x) for x in saved[:3])
-    out, lse = _token_major(saved[3]), saved[4].contiguous()
-    dout = _rows(dout)
-    dq, dk, dv = (_token_major_like(x) for x in (q, k, v))
-    if q.shape[0] and q.shape[1]:
+    q, k, v, out, lse = saved
+    (q, q_strides), (k, k_strides), (v, v_strides) = rows_of(q), rows_of(k), rows_of(v)
+    dout, dout_strides = rows_of(dout)
+    out, lse = token_major(out), lse.contiguous()
+    dq, dk, dv = gradients_like(q)
+    if lse.numel():
         extension().attention_backward(
             *_head(form, q, leads, beats),
-            *_pointers(q, k, v),
-            *(_strides(x) for x in (q, k, v)),
-            *_pointers(out, lse, dout),
-            _strides(dout),
-            *_pointers(dq, dk, dv),
+            q.data_ptr(),
+            k.data_ptr(),
+            v.data_ptr(),
+            q_strides,
+            k_strides,
+            v_strides,
+            out.data_ptr(),
+            lse.data_ptr(),
+            dout.data_ptr(),
+            dout_strides,
+            dq.data_ptr(),
+            dk.data_ptr(),
+            dv.data_ptr(),
             *masks,
             *_tail(seed, p, scale, isa),
         )
@@ -228,30 +242,4 @@ def _tail(seed: Tensor | None, p: float, scale: float, isa: str) -> tuple[float,
 
 def _mask(mask: Tensor | None, dims: int) -> tuple[int, int]:
     """Pointer (0 for None) and batch stride in elements (0 when shared by the batch)."""
-    if mask is None:
-        return 0, 0
-    return mask.data_ptr(), mask.stride(0) if mask.dim() > dims else 0
-
-
-def _pointers(*tensors: Tensor) -> tuple[int, ...]:
-    return tuple(x.data_ptr() for x in tensors)
-
-
-def _strides(x: Tensor) -> Strides:
-    return x.stride(0), x.stride(1), x.stride(2)
-
-
-def _rows(x: Tensor) -> Tensor:
-    """``x`` with unit stride along the head dimension, which the kernel reads as a row."""
-    return x if x.stride(-1) == 1 else x.contiguous()
-
-
-def _token_major_like(x: Tensor) -> Tensor:
-    """An empty tensor of x's shape [B, H, N, D] over memory in the order [B, N, H, D]."""
-    batch, heads, tokens, head_dim = x.shape
-    return torch.empty((batch, tokens, heads, head_dim), dtype=x.dtype, device=x.device).transpose(1, 2)
-
-
-def _token_major(x: Tensor) -> Tensor:
-    """``x`` [B, H, N, D] over memory in the order [B, N, H, D]."""
-    return x.transpose(1, 2).contiguous().transpose(1, 2)
+    return (0, 0) if mask is None else (mask.data_ptr(), batch_stride(mask, dims))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor
+
+from clear_kernels.backends.device import on_device, stream_of
+from clear_kernels.backends.memory import batch_stride, gradients_like, rows_of, token_major_like
 
 _DTYPE_CODES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2, torch.float64: 3}
 _LOCAL, _MIXED, _ALL_VISIBLE, _PACKED = range(4)
@@ -67,6 +70,7 @@ class _Masks(NamedTuple):
     lead: Tensor | None = None
 
 
+@functools.cache
 def extension() -> _Extension:
     """Return the compiled module.
 
@@ -198,11 +202,12 @@ def _grid(beats: int, visible: Tensor | None, valid: Tensor | None, all_visible:
 def _forward(
     q: Tensor, k: Tensor, v: Tensor, masks: _Masks, seed: Tensor | None, *, leads: int, p: float, scale: float
 ) -> tuple[Tensor, Tensor]:
-    q, k, v = (_unit_last(x) for x in (q, k, v))
-    out = _token_major_like(q)
+    out = token_major_like(q)
     lse_dtype = torch.float64 if q.dtype == torch.float64 else torch.float32
     lse = torch.empty(q.shape[:3], dtype=lse_dtype, device=q.device)  # [B, H, N]
-    rows = (*(_rows(x) for x in (q, k, v)), _ABSENT, _rows(out), _ABSENT, _ABSENT, _ABSENT)
+    # What is read may be a copy, which has to live until the kernels are started.
+    (q, q_rows), (k, k_rows), (v, v_rows), (_, out_rows) = _rows(q), _rows(k), _rows(v), _rows(out)
+    rows = q_rows, k_rows, v_rows, _ABSENT, out_rows, _ABSENT, _ABSENT, _ABSENT
     _run(_problem(q, rows, lse, masks, seed, leads, p, scale), q, backward=False)
     return out, lse
 
@@ -217,11 +222,11 @@ def _backward(
     p: float,
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    inputs = tuple(_unit_last(x) for x in saved)  # q, k, v, dout, out
-    q = inputs[0]
+    inputs = [_rows(x) for x in saved]  # q, k, v, dout, out
+    q = inputs[0][0]
     lse = lse.contiguous()
-    dq, dk, dv = (_token_major_like(x) for x in inputs[:3])
-    rows = tuple(_rows(x) for x in (*inputs, dq, dk, dv))
+    dq, dk, dv = gradients_like(q)
+    rows = tuple([rows for _, rows in (*inputs, _rows(dq), _rows(dk), _rows(dv))])
     _run(_problem(q, rows, lse, masks, seed, leads, p, scale), q, backward=True)
     return dq, dk, dv
 
@@ -260,18 +265,17 @@ def _run(problem: Problem, q: Tensor, *, backward: bool) -> None:
     if q.shape[0] == 0 or q.shape[1] == 0:
         return
     native = extension()
-    with _on_device(q) as (stream, index):
+    with on_device(q.device):
+        stream, index = _stream(q.device)
         size = native.workspace(problem, backward, index)
         # PyTorch's allocator hands this memory on in the order of the stream, so it may go before the kernels ran.
-        scratch = torch.empty(size, dtype=torch.uint8, device=q.device)
-        native.run(problem, backward, scratch.data_ptr(), size, stream, index)
+        scratch = torch.empty(size, dtype=torch.uint8, device=q.device) if size else None
+        native.run(problem, backward, 0 if scratch is None else scratch.data_ptr(), size, stream, index)
 
 
-@contextmanager
-def _on_device(q: Tensor) -> Iterator[tuple[int, int]]:
-    """Make q's device the current one; gives its current stream and its index."""
-    with torch.cuda.device(q.device):
-        yield torch.cuda.current_stream().cuda_stream, torch.cuda.current_device()
+def _stream(device: torch.device) -> tuple[int, int]:
+    """The current stream of a GPU and its index."""
+    return stream_of(device), device.index
 
 
 def _architecture_refusal(capability: tuple[int, int]) -> str | None:
@@ -291,21 +295,10 @@ def _architecture_refusal(capability: tuple[int, int]) -> str | None:
 
 def _mask(mask: Tensor | None, dims: int) -> Mask:
     """Address (0 for None) and batch stride in elements (0 when shared by the batch)."""
-    if mask is None:
-        return 0, 0
-    return mask.data_ptr(), mask.stride(0) if mask.dim() > dims else 0
+    return (0, 0) if mask is None else (mask.data_ptr(), batch_stride(mask, dims))
 
 
-def _rows(x: Tensor) -> Rows:
-    return x.data_ptr(), x.stride(0), x.stride(1), x.stride(2)
-
-
-def _unit_last(x: Tensor) -> Tensor:
-    """``x`` with unit stride along the head dimension, which the kernels read as rows."""
-    return x if x.stride(-1) == 1 else x.contiguous()
-
-
-def _token_major_like(x: Tensor) -> Tensor:
-    """An empty tensor of x's shape [B, H, N, D] over memory in the order [B, N, H, D]."""
-    batch, heads, tokens, head_dim = x.shape
-    return torch.empty((batch, tokens, heads, head_dim), dtype=x.dtype, device=x.device).transpose(1, 2)
+def _rows(x: Tensor) -> tuple[Tensor, Rows]:
+    """``x`` with unit stride along the head dimension, which the kernels read as rows, and where they are."""
+    x, strides = rows_of(x)
+    return x, (x.data_ptr(), *strides)

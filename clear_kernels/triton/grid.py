@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from clear_kernels.triton import launch, launch_dense, launch_local
-from clear_kernels.triton.launch import Common
-from clear_kernels.triton.launch_dense import Sequence, visible_sequence
+from clear_kernels.backends.device import on_device
+from clear_kernels.backends.memory import gradients_like, rows_of, token_major, token_major_like
+from clear_kernels.triton import launch_dense, launch_local
+from clear_kernels.triton.launch_dense import Sequence, empty_list, visible_sequence
+from clear_kernels.triton.prepared import Call, Start, kept
 
 
 def forward(
@@ -25,25 +27,17 @@ def forward(
     scale: float,
 ) -> tuple[Tensor, Tensor]:
     """(out, lse) of canonical arguments; see ``clear_kernels.backends.Backend``."""
-    q, k, v = (launch.rows_of(x) for x in (q, k, v))  # [B, H, N, D]
-    out = launch.token_major_like(q)  # [B, H, N, D]
+    q, k, v = rows_of(q)[0], rows_of(k)[0], rows_of(v)[0]  # [B, H, N, D]
+    out = token_major_like(q)  # [B, H, N, D]
     lse = torch.empty(q.shape[:3], dtype=torch.float32, device=q.device)  # [B, H, N]
     if lse.numel() == 0:
         return out, lse
-    target = launch.target_of(q.device)
-    common = Common.of(q, scale, dropout_p, target)
-    real, seen = launch.bytes_of(valid), launch.bytes_of(visible)  # [(B), L, T]
-    with launch.on_device(q.device):
-        if all_visible:
-            sequence = Sequence(leads, beats, valid=real, valid_stride=launch.batch_stride(real, 2))
-            launch_dense.forward(q, k, v, out, lse, seed, sequence, common, target)
-            return out, lse
-        if seen is not None:
-            sequence = visible_sequence(seen, real, leads=leads, beats=beats)
-            launch_dense.forward(q, k, v, out, lse, seed, sequence, common, target)
-        launch_local.forward(
-            q, k, v, out, lse, seen, real, seed, leads=leads, beats=beats, common=common, target=target
-        )
+    call = Call.of(
+        q, k, v, visible, valid, seed,
+        leads=leads, beats=beats, all_visible=all_visible, dropout_p=dropout_p, scale=scale,
+    )  # fmt: skip
+    with on_device(q.device):
+        _forward(call)(q, k, v, out, lse, visible, valid, seed)
     return out, lse
 
 
@@ -65,25 +59,74 @@ def backward(
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(dq, dk, dv) of canonical arguments."""
-    dout, q, k, v, out = (launch.rows_of(x) for x in (dout, q, k, v, out))  # [B, H, N, D]
+    dout, q, k, v = rows_of(dout)[0], rows_of(q)[0], rows_of(k)[0], rows_of(v)[0]  # [B, H, N, D]
+    out = token_major(out)  # [B, H, N, D]
     lse = lse.contiguous()  # [B, H, N]
-    dq, dk, dv = (launch.token_major_like(q) for _ in range(3))  # [B, H, N, D]
+    dq, dk, dv = gradients_like(q)  # [B, H, N, D]
     if lse.numel() == 0:
         return dq, dk, dv
-    target = launch.target_of(q.device)
-    common = Common.of(q, scale, dropout_p, target)
-    real, seen = launch.bytes_of(valid), launch.bytes_of(visible)  # [(B), L, T]
-    with launch.on_device(q.device):
-        if all_visible:
-            sequence = Sequence(leads, beats, valid=real, valid_stride=launch.batch_stride(real, 2))
-            launch_dense.backward(dout, q, k, v, out, lse, dq, dk, dv, seed, sequence, common, target)
-            return dq, dk, dv
-        if seen is not None:
-            # First the visible beats' part of dk and dv, to which the local kernel adds in float32.
-            sequence = visible_sequence(seen, real, leads=leads, beats=beats)
-            launch_dense.backward(dout, q, k, v, out, lse, dq, dk, dv, seed, sequence, common, target)
-        launch_local.backward(
-            dout, q, k, v, out, lse, dq, dk, dv, seen, real, seed,
-            leads=leads, beats=beats, common=common, target=target,
-        )  # fmt: skip
+    call = Call.of(
+        q, k, v, dout, out, lse, visible, valid, seed,
+        leads=leads, beats=beats, all_visible=all_visible, dropout_p=dropout_p, scale=scale,
+    )  # fmt: skip
+    with on_device(q.device):
+        _backward(call)(dout, q, k, v, out, lse, dq, dk, dv, visible, valid, seed)
     return dq, dk, dv
+
+
+@kept
+def _forward(call: Call) -> Start:
+    """What writes out and lse, started on q, k, v, out, lse, visible, valid, seed."""
+    *_, visible, valid, _ = call.layouts()
+    if call.all_visible:
+        dense = launch_dense.forward(call, _whole_grid(call))
+        return lambda q, k, v, out, lse, _, valid, seed: dense(q, k, v, out, lse, None, valid, None, None, seed)
+    local = launch_local.forward(call)
+    if visible is None:
+        return local
+    sequence, select = visible_sequence(call, visible, valid)
+    dense = launch_dense.forward(call, sequence)
+
+    def run(
+        q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor,
+        visible: Tensor, valid: Tensor | None, seed: Tensor | None,
+    ) -> None:  # fmt: skip
+        index, count = empty_list(visible, valid, q.shape[2])
+        select(visible, valid, index, count)
+        dense(q, k, v, out, lse, None, None, index, count, seed)
+        local(q, k, v, out, lse, visible, valid, seed)
+
+    return run
+
+
+@kept
+def _backward(call: Call) -> Start:
+    """What writes dq, dk and dv, started on dout, q, k, v, out, lse, dq, dk, dv, visible, valid, seed."""
+    *_, visible, valid, _ = call.layouts()
+    if call.all_visible:
+        dense = launch_dense.backward(call, _whole_grid(call))
+        return lambda *tensors: dense(*tensors[:9], None, tensors[10], None, None, tensors[11])
+    local = launch_local.backward(call)
+    if visible is None:
+        return local
+    sequence, select = visible_sequence(call, visible, valid)
+    dense = launch_dense.backward(call, sequence)
+
+    def run(
+        dout: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, dq: Tensor, dk: Tensor, dv: Tensor,
+        visible: Tensor, valid: Tensor | None, seed: Tensor | None,
+    ) -> None:  # fmt: skip
+        index, count = empty_list(visible, valid, q.shape[2])
+        select(visible, valid, index, count)
+        # First the visible beats' part of dk and dv, to which the local kernel adds in float32.
+        dense(dout, q, k, v, out, lse, dq, dk, dv, None, None, index, count, seed)
+        inputs, masks = (dout, q, k, v, out, lse, dq), (visible, valid, seed)
+        local(*inputs, dk, dv, *masks, spare=lambda: (*inputs, torch.empty_like(dk), torch.empty_like(dv), *masks))
+
+    return run
+
+
+def _whole_grid(call: Call) -> Sequence:
+    *_, valid, _ = call.layouts()
+    stride = valid.batch_stride(2) if valid else 0
+    return Sequence(call.beats, valid=valid is not None, batch_strides=(0, stride, 0, 0))

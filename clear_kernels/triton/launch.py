@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from clear_kernels.precision import tf32_allowed
 from clear_kernels.triton.tiling import Target
-from clear_kernels.triton.tuning import Question, size_class
-
-Strides = tuple[int, int, int]
 
 # What the interpreter pretends to be.
 _INTERPRETED = Target(capability=90, shared=232_448, processors=1)
@@ -39,51 +35,21 @@ def target_of(device: torch.device) -> Target:
     return _device_target(torch.cuda.current_device() if device.index is None else device.index)
 
 
-def on_device(device: torch.device) -> AbstractContextManager[object]:
-    """Make ``device`` current for a launch."""
-    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
-
-
 def precision_of(dtype: torch.dtype, target: Target) -> str:
     """How products are taken (rows.product): TF32 only for float32, and only if PyTorch's own setting asks for it."""
     if target.capability < 80:
         return "ieee" if dtype == torch.float32 else "wide"
     if dtype != torch.float32:
         return "ieee"
-    matmul = torch.backends.cuda.matmul
-    # Newer releases replace allow_tf32 and refuse to read it once the new setting was used.
-    setting = getattr(matmul, "fp32_precision", None)
-    allowed = matmul.allow_tf32 if setting is None else setting == "tf32"
-    return "tf32" if allowed else "ieee"
+    return "tf32" if tf32_allowed() else "ieee"
 
 
-def start(kernel: Any, programs: int, *arguments: object, **constants: object) -> None:
-    """Launch ``programs`` programs of a kernel. Every launch passes here, so that resources.py can look on."""
-    kernel[(programs,)](*arguments, **constants)
+def start(kernel: Any, programs: int, *arguments: object, **constants: object) -> object:
+    """Launch ``programs`` programs of a kernel; returns what Triton compiled, None in its interpreter.
 
-
-@dataclass(frozen=True)
-class Common:
-    """The keyword arguments that all attention kernels take."""
-
-    scale: float
-    threshold: int
-    keep_scale: float
-    D: int
-    PRECISION: str
-
-    @classmethod
-    def of(cls, q: Tensor, scale: float, dropout_p: float, target: Target) -> Common:
-        """For queries ``q`` [B, H, N, D]."""
-        kept = 1.0 / (1.0 - dropout_p)
-        return cls(scale, int(dropout_p * 2**32), kept, q.shape[3], precision_of(q.dtype, target))
-
-
-def question(kernel: str, q: Tensor, leads: int, common: Common, **present: Tensor | None) -> Question:
-    """What ``tuning.py`` is asked for a launch on queries ``q`` [B, H, N, D]; ``present`` are its optional tensors."""
-    features = tuple(name for name, tensor in present.items() if tensor is not None)
-    size = q.shape[0] * q.shape[1] * q.shape[2]
-    return Question(kernel, q.dtype, common.PRECISION, leads, q.shape[3], size_class(size), features)
+    The first launch of each kind passes here (prepared.py), so that resources.py can look on.
+    """
+    return kernel[(programs,)](*arguments, **constants)
 
 
 def approximates(dtype: torch.dtype) -> bool:
@@ -96,27 +62,6 @@ def is_ordinary(scale: float) -> bool:
     return 1e-6 < scale < 1e6
 
 
-def rows_of(x: Tensor) -> Tensor:
-    """``x`` [B, H, N, D] with unit stride along the head dimension, which the kernels read as a row."""
-    return x if x.stride(-1) == 1 else x.contiguous()
-
-
-def strides(x: Tensor) -> Strides:
-    """Element strides of batch, head and token."""
-    return x.stride(0), x.stride(1), x.stride(2)
-
-
-def token_major_like(x: Tensor) -> Tensor:
-    """An empty tensor of x's shape [B, H, N, D] over memory in the order [B, N, H, D]."""
-    batch, heads, tokens, head_dim = x.shape
-    return torch.empty((batch, tokens, heads, head_dim), dtype=x.dtype, device=x.device).transpose(1, 2)
-
-
-def bytes_of(mask: Tensor | None) -> Tensor | None:
-    """A boolean mask as the bytes it is stored in."""
-    return None if mask is None else mask.view(torch.uint8)
-
-
-def batch_stride(x: Tensor | None, dims: int) -> int:
-    """Batch stride of a tensor that has ``dims`` dimensions without a batch; 0 when it is shared or absent."""
-    return x.stride(0) if x is not None and x.dim() > dims else 0
+def bytes_of(x: Tensor | None) -> Tensor | None:
+    """A boolean mask as the bytes it is stored in; other tensors as they are."""
+    return x.view(torch.uint8) if x is not None and x.dtype == torch.bool else x

@@ -5,16 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from clear_kernels.triton import launch, tuning
-from clear_kernels.triton.launch import Common
-from clear_kernels.triton.local_backward import class_deltas, local_backward
+from clear_kernels.backends.memory import token_major_strides
+from clear_kernels.triton.local_backward import local_backward
 from clear_kernels.triton.local_forward import local_forward
 from clear_kernels.triton.merge import merge_class_gradients, merge_class_outputs
+from clear_kernels.triton.prepared import Call, Launch, Layout, Start, Tuned
 from clear_kernels.triton.tiling import (
     SMALL,
     LocalTile,
     Target,
-    head_parts,
     heads_per_program,
     local_backward_tile,
     local_forward_tile,
@@ -24,118 +23,89 @@ from clear_kernels.triton.tiling import (
 )
 
 
-def forward(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    out: Tensor,
-    lse: Tensor,
-    visible: Tensor | None,
-    valid: Tensor | None,
-    seed: Tensor | None,
-    *,
-    leads: int,
-    beats: int,
-    common: Common,
-    target: Target,
-) -> None:
-    """Write all rows of ``out`` and ``lse`` but those of visible, valid beats. Masks are uint8 [L, T] or [B, L, T]."""
-    batch, heads, _, head_dim = q.shape
-    dropout = seed is not None
-    shape = leads, head_dim, q.element_size(), common.PRECISION, target
-    rule = local_forward_tile(*shape, dropout=dropout, padded=valid is not None)
+def forward(call: Call) -> Tuned[LocalTile]:
+    """What writes all rows of ``out`` and ``lse`` but those of visible, valid beats.
 
-    def run(tile: LocalTile) -> None:
-        parts, each, programs = _partition(batch * heads, beats, tile, target)
-        part_out = part_lse = None
-        if parts > 1:
-            part_out = torch.empty((batch * heads, parts, leads, head_dim), dtype=torch.float32, device=q.device)
-            part_lse = torch.empty((batch * heads, parts, leads), dtype=torch.float32, device=q.device)
-        launch.start(
-            local_forward, programs,
-            q, k, v, out, lse, visible, valid, seed, part_out, part_lse,
-            *launch.strides(q), *launch.strides(k), *launch.strides(v), *launch.strides(out),
-            launch.batch_stride(visible, 2), launch.batch_stride(valid, 2),
-            heads, beats, batch * heads, each, parts, **vars(common),
-            L=leads, C=tile.columns, R=tile.rows, MULTIPLE=each > 1, SAME=_same_strides(q, k, v),
-            PRESCALE=not launch.is_ordinary(common.scale), FAST=launch.approximates(q.dtype),
-            STAGES=tile.stages, **tile.options(dropout=dropout),
-        )  # fmt: skip
-        if parts > 1:
-            launch.start(
-                merge_class_outputs, batch * heads * leads,
-                part_out, part_lse, out, lse, *launch.strides(out), heads, parts, q.shape[2],
-                L=leads, D=head_dim, DP=next_power_of_two(head_dim), BLOCK=merge_block(head_dim, parts), **SMALL,
-            )  # fmt: skip
-
-    question = launch.question("local_forward", q, leads, common, visible=visible, valid=valid, dropout=seed)
-    run(tuning.best(question, rule, run, q.device))
-
-
-def backward(
-    dout: Tensor,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    out: Tensor,
-    lse: Tensor,
-    dq: Tensor,
-    dk: Tensor,
-    dv: Tensor,
-    visible: Tensor | None,
-    valid: Tensor | None,
-    seed: Tensor | None,
-    *,
-    leads: int,
-    beats: int,
-    common: Common,
-    target: Target,
-) -> None:
-    """Write all rows of dq, dk and dv but dq of visible, valid beats.
-
-    With ``visible``, dk and dv must hold the dense kernels' part in the rows of class tokens and visible, valid beats.
+    ``call`` is of q, k, v, visible, valid, seed, and starts are on q, k, v, out, lse, visible, valid, seed. Masks are
+    [L, T] or [B, L, T].
     """
-    batch, heads, _, head_dim = q.shape
+    q, k, v, visible, valid, seed = call.layouts()
+    _, heads, tokens, head_dim = call.shape
     dropout = seed is not None
-    shape = leads, head_dim, q.element_size(), common.PRECISION, target
-    rule = local_backward_tile(*shape, dropout=dropout, padded=valid is not None)
-    delta = torch.empty((batch, heads, leads), dtype=torch.float32, device=q.device)  # [B, H, L]
-    main, tail = head_parts(head_dim)
-    launch.start(
-        class_deltas, batch * heads,
-        dout, out, delta, *launch.strides(dout), *launch.strides(out), heads,
-        L=leads, LP=next_power_of_two(leads), D=head_dim, D0=main, D1=tail, **SMALL,
-    )  # fmt: skip
+    strides = token_major_strides(call.shape)[:3]
 
-    def write(tile: LocalTile, dk: Tensor, dv: Tensor) -> None:
-        parts = splits(batch * heads, -(-beats // tile.columns))
-        part = None
-        if parts > 1:
-            part = torch.empty((3, batch * heads, parts, leads, head_dim), dtype=torch.float32, device=q.device)
-        launch.start(
-            local_backward, batch * heads * parts,
-            dout, q, k, v, lse, delta, dq, dk, dv, visible, valid, seed, part,
-            *launch.strides(dout), *launch.strides(q), *launch.strides(k), *launch.strides(v), *launch.strides(dq),
-            launch.batch_stride(visible, 2), launch.batch_stride(valid, 2),
-            heads, beats, batch * heads, parts, **vars(common),
-            L=leads, C=tile.columns, R=tile.rows, SAME=_same_strides(q, k, v),
+    def start(tile: LocalTile) -> Start:
+        parts, each, programs = _partition(call.heads, call.beats, tile, call.target)
+        main = Launch(
+            local_forward, programs,
+            *q.strides, *k.strides, *v.strides, *strides, _batch_stride(visible), _batch_stride(valid),
+            heads, call.beats, call.heads, each, parts, **call.common(), **call.softmax(),
+            C=tile.columns, R=tile.rows, MULTIPLE=each > 1, SAME=q.strides == k.strides == v.strides,
             STAGES=tile.stages, **tile.options(dropout=dropout),
         )  # fmt: skip
-        if parts > 1:
-            launch.start(
-                merge_class_gradients, batch * heads * leads,
-                part, dq, dk, dv, *launch.strides(dq), heads, batch * heads, parts,
-                L=leads, D=head_dim, DP=next_power_of_two(head_dim), BLOCK=merge_block(head_dim, parts),
-                ADD=visible is not None, **SMALL,
-            )  # fmt: skip
+        if parts == 1:
+            return lambda *tensors: main(*tensors, None, None)
+        merge = Launch(
+            merge_class_outputs, call.heads * call.leads, *strides, heads, parts, tokens,
+            L=call.leads, D=head_dim, DP=next_power_of_two(head_dim), BLOCK=merge_block(head_dim, parts), **SMALL,
+        )  # fmt: skip
 
-    def try_out(tile: LocalTile) -> None:
-        # With visible beats dk and dv are added to, which must happen once.
-        add = visible is not None
-        write(tile, torch.empty_like(dk) if add else dk, torch.empty_like(dv) if add else dv)
+        def in_parts(q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, *others: Tensor | None) -> None:
+            shape = call.heads, parts, call.leads
+            part_out = torch.empty((*shape, head_dim), dtype=torch.float32, device=q.device)
+            part_lse = torch.empty(shape, dtype=torch.float32, device=q.device)
+            main(q, k, v, out, lse, *others, part_out, part_lse)
+            merge(part_out, part_lse, out, lse)
 
-    question = launch.question("local_backward", q, leads, common, visible=visible, valid=valid, dropout=seed)
-    write(tuning.best(question, rule, try_out, q.device), dk, dv)
+        return in_parts
+
+    rule = local_forward_tile(*_tile_shape(call), dropout=dropout, padded=valid is not None)
+    return Tuned(call, call.question("local_forward", visible=visible, valid=valid, dropout=seed), rule, start)
+
+
+def backward(call: Call) -> Tuned[LocalTile]:
+    """What writes all rows of dq, dk and dv but dq of visible, valid beats.
+
+    ``call`` is of q, k, v, dout, out, lse, visible, valid, seed, and starts are on dout, q, k, v, out, lse, dq, dk, dv,
+    visible, valid, seed. With ``visible``, dk and dv must hold the dense kernels' part in the rows of class tokens and
+    visible, valid beats; they are added to, which must happen once.
+    """
+    q, k, v, dout, _, _, visible, valid, seed = call.layouts()
+    _, heads, _, head_dim = call.shape
+    dropout = seed is not None
+    strides = token_major_strides(call.shape)[:3]
+
+    def start(tile: LocalTile) -> Start:
+        parts = splits(call.heads, -(-call.beats // tile.columns))
+        main = Launch(
+            local_backward, call.heads * parts,
+            *dout.strides, *q.strides, *k.strides, *v.strides, *strides, _batch_stride(visible), _batch_stride(valid),
+            heads, call.beats, call.heads, parts, **call.common(),
+            C=tile.columns, R=tile.rows, SAME=q.strides == k.strides == v.strides,
+            STAGES=tile.stages, **tile.options(dropout=dropout),
+        )  # fmt: skip
+        if parts == 1:
+            return lambda *tensors: main(*tensors, None)
+        merge = Launch(
+            merge_class_gradients, call.heads * call.leads, *strides, heads, call.heads, parts,
+            L=call.leads, D=head_dim, DP=next_power_of_two(head_dim), BLOCK=merge_block(head_dim, parts),
+            ADD=visible is not None, **SMALL,
+        )  # fmt: skip
+
+        def in_parts(*tensors: Tensor | None) -> None:
+            shape = 3, call.heads, parts, call.leads, head_dim
+            part = torch.empty(shape, dtype=torch.float32, device=call.device)
+            main(*tensors, part)
+            merge(part, *tensors[6:9])
+
+        return in_parts
+
+    rule = local_backward_tile(*_tile_shape(call), dropout=dropout, padded=valid is not None)
+    return Tuned(call, call.question("local_backward", visible=visible, valid=valid, dropout=seed), rule, start)
+
+
+def _tile_shape(call: Call) -> tuple[int, int, int, str, Target]:
+    return call.leads, call.shape[3], call.dtype.itemsize, call.precision, call.target
 
 
 def _partition(heads: int, beats: int, tile: LocalTile, target: Target) -> tuple[int, int, int]:
@@ -147,5 +117,5 @@ def _partition(heads: int, beats: int, tile: LocalTile, target: Target) -> tuple
     return 1, each, -(-heads // each)
 
 
-def _same_strides(q: Tensor, k: Tensor, v: Tensor) -> bool:
-    return launch.strides(q) == launch.strides(k) == launch.strides(v)
+def _batch_stride(mask: Layout | None) -> int:
+    return mask.batch_stride(2) if mask else 0

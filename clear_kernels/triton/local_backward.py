@@ -24,26 +24,6 @@ from clear_kernels.triton.rows import (
 )
 
 
-@triton.jit(do_not_specialize=["H"])
-def class_deltas(
-    dout,  # [B, H, N, D]
-    out,  # [B, H, N, D]
-    delta,  # [B, H, L] float32
-    gb, gh, gn, ob, oh, on,  # strides of batch, head and token, in elements
-    H,
-    L: tl.constexpr, LP: tl.constexpr, D: tl.constexpr, D0: tl.constexpr, D1: tl.constexpr,
-):  # fmt: skip
-    """rowsum(dout * out) of the class rows of one head; beats get theirs from their weights, without reading out."""
-    bh = tl.program_id(0)
-    h = (bh % H).to(tl.int64)
-    b = (bh // H).to(tl.int64)
-    row = tl.arange(0, LP)  # [LP]
-    offset = row.to(tl.int64)  # [LP]
-    g0, g1 = load_rows(dout + b * gb + h * gh, offset * gn, row < L, D, D0, D1)  # [LP, D]
-    o0, o1 = load_rows(out + b * ob + h * oh, offset * on, row < L, D, D0, D1)  # [LP, D]
-    tl.store(delta + bh.to(tl.int64) * L + row, row_products(g0, g1, o0, o1, D1), mask=row < L)
-
-
 @triton.jit
 def hand_over(
     x, offset, x0, x1, keep, add, part, slot, closing, carried,
@@ -73,8 +53,8 @@ def local_backward(
     q,  # [B, H, N, D]
     k,  # [B, H, N, D]
     v,  # [B, H, N, D]
+    out,  # [B, H, N, D], strides of dq
     lse,  # [B, H, N] float32
-    delta,  # [B, H, L] float32, of the class rows
     dq,  # [B, H, N, D]
     dk,  # [B, H, N, D]
     dv,  # [B, H, N, D], strides of dq
@@ -117,8 +97,8 @@ def local_backward(
     dq += b * db + h * dh
     dk += b * db + h * dh
     dv += b * db + h * dh
+    out += b * db + h * dh
     lse += bh.to(tl.int64) * N
-    delta += bh.to(tl.int64) * L
 
     row = tl.arange(0, R)  # [R]
     lead, column, is_class, is_beat = tile_roles(L, C, R)  # [R]
@@ -127,6 +107,12 @@ def local_backward(
     high = low
     if R > 64:
         high = attended_bits(lead, column, is_class, is_beat, L, C, 1)  # [R]
+
+    # Most keys of a class row are in other tiles, so that its rowsum(dout * out) is taken from its output.
+    offset = row.to(tl.int64)  # [R]
+    g0, g1 = load_rows(dout, offset * gn, is_class, D, D0, D1)  # [R, D]
+    o0, o1 = load_rows(out, offset * dn, is_class, D, D0, D1)  # [R, D]
+    class_delta = row_products(g0, g1, o0, o1, D1)  # [R]
 
     dq0, dq1 = zero_rows(R, D0, D1)  # [R, D]
     dk0, dk1 = zero_rows(R, D0, D1)  # [R, D]
@@ -194,7 +180,6 @@ def local_backward(
         dp = dot_rows(g0, g1, v0, v1, D1, PRECISION)  # [R, R]
         if seed is not None:
             dp = tl.where(kept, dp * keep_scale, 0.0)
-        class_delta = tl.load(delta + row, mask=is_class, other=0.0)  # [R]
         # A beat's keys are all here, so that rowsum(dout * out) = rowsum(p * dp) and its output need not be read.
         row_delta = tl.where(is_class, class_delta, tl.sum(p * dp, 1)) * scale  # [R]
         ds = (p * (dp * scale - row_delta[:, None])).to(g0.dtype)  # [R, R]

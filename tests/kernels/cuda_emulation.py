@@ -22,7 +22,6 @@ from unittest import mock
 
 import pytest
 from helpers import Variant
-from torch import Tensor
 
 from clear_kernels.backends import cuda
 
@@ -153,15 +152,11 @@ class EmulatedVariant(Variant):
         registry = importlib.import_module("clear_kernels.backends")  # the name in the package is the function's
         with (
             mock.patch.object(cuda, "extension", lambda: native),
-            mock.patch.object(cuda, "_on_device", _host_stream),
+            mock.patch.object(cuda, "_stream", lambda device: (0, 0)),
             mock.patch.object(registry, "refusal", lambda name, q, leads: None),
+            mock.patch.object(registry, "_chosen", {}),
         ):
             yield self.backend
-
-
-@contextmanager
-def _host_stream(q: Tensor) -> Iterator[tuple[int, int]]:
-    yield 0, 0
 
 
 def _to_struct(fields: cuda.Problem) -> _Problem:

@@ -120,3 +120,50 @@ def test_the_table_names_known_backends_and_says_why() -> None:
 def test_other_devices_take_gather() -> None:
     assert order_of(Call("mps", 0, SINGLE, 64, 12)) == ()
     assert choose(torch.empty(1, 1, 4, 64, device="meta"), 2, None) == "gather"
+
+
+def test_a_choice_is_made_once_and_a_refusal_is_never_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    reasons: list[str | None] = ["not now", None, "never asked again"]
+
+    def refusal(name: str, q: torch.Tensor, leads: int) -> str | None:
+        asked.append(name)
+        return reasons[len(asked) - 1]
+
+    monkeypatch.setattr(REGISTRY, "_chosen", {})
+    monkeypatch.setattr(REGISTRY, "refusal", refusal)
+    q = torch.empty(1, 1, 4, 64)
+    with pytest.raises(RuntimeError, match="not now"):
+        choose(q, 2, "cpu")
+    assert [choose(q, 2, "cpu") for _ in range(3)] == ["cpu"] * 3
+    assert asked == ["cpu", "cpu"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"q": torch.empty(1, 1, 4, 64, dtype=torch.float16)},
+        {"q": torch.empty(1, 1, 4, 32)},
+        {"q": torch.empty(1, 1, 6, 64)},
+        {"q": torch.empty(1, 1, 4, 64, device="meta")},
+        {"leads": 4},
+        {"backend": "cpu"},
+    ],
+    ids=str,
+)
+def test_another_kind_of_call_is_another_choice(other: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str | None] = []
+    monkeypatch.setattr(REGISTRY, "_chosen", {})
+    monkeypatch.setattr(REGISTRY, "_able", lambda q, leads, backend: made.append(backend) or "gather")
+    call: dict[str, Any] = {"q": torch.empty(1, 1, 4, 64), "leads": 2, "backend": None}
+    for arguments in (call, call, call | other, call | other, call):
+        assert choose(**arguments) == "gather"
+    assert len(made) == 2
+
+
+def test_few_choices_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(REGISTRY, "_chosen", {})
+    monkeypatch.setattr(REGISTRY, "_MOST_CHOSEN", 3)
+    for tokens in range(2, 12):
+        choose(torch.empty(1, 1, tokens, 64), 2, "gather")
+        assert len(REGISTRY._chosen) <= 3

@@ -26,6 +26,7 @@ def test_a_missing_extension_is_named_with_the_remedy() -> None:
             raise ImportError("no such file")
         return real(name, *rest)  # type: ignore[arg-type]
 
+    cuda.extension.cache_clear()
     with mock.patch.object(importlib, "import_module", missing):
         reason = cuda.available()
         with pytest.raises(ImportError, match="nvcc"):
