@@ -8,6 +8,7 @@ from clear_kernels import checks, gather, reference
 from clear_kernels.autocast import autocast_inputs
 from clear_kernels.backends import choose
 from clear_kernels.function import attention
+from clear_kernels.order import Use
 
 
 def beat_sparse_attention(
@@ -72,7 +73,8 @@ def beat_sparse_attention(
         scale=scale,
         seed=seed,
     )
-    name = choose(call.q, leads, backend)
+    use: Use = "all_visible" if call.all_visible else "local" if call.visible is None else "visible"
+    name = choose(call.q, leads, backend, use)
     if name == "reference":
         return _token_major(reference.beat_attention(call))
     if name == "gather":
@@ -121,7 +123,7 @@ def packed_view_attention(
     """
     q, k, v = autocast_inputs(q, k, v)
     call = checks.packed_call(q, k, v, lead=lead, leads=leads, valid=valid, dropout_p=dropout_p, scale=scale, seed=seed)
-    name = choose(call.q, leads, backend)
+    name = choose(call.q, leads, backend, "packed")
     if name == "reference":
         return _token_major(reference.packed_attention(call))
     if name == "gather":

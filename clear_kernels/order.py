@@ -1,15 +1,20 @@
 """In which order the native backends are tried, as data: the first rule that fits a call decides.
 
-The rules for GPUs rest on the kernels' design and compiled resources (docs/kernels.md). They are not measured on a GPU
-yet; a measurement (``benchmarks/attn_bench.py``) corrects them by adding or changing a rule here, and nothing else.
+A rule says on what it rests: a measurement (``benchmarks/attn_bench.py``, benchmarks/results), or, where nothing was
+measured, the kernels' design and compiled resources (docs/kernels.md). A new measurement adds or changes a rule here,
+and nothing else.
 """
 
 from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
+
+# The four uses of the attention: no beat visible, some, all, and packed tokens.
+Use = Literal["local", "visible", "all_visible", "packed"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,7 @@ class Call:
         dtype: Of the queries.
         head_dim: D.
         leads: L.
+        use: Which of the uses it is.
     """
 
     device: str
@@ -29,6 +35,7 @@ class Call:
     dtype: torch.dtype
     head_dim: int
     leads: int
+    use: Use = "local"
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,7 @@ class Rule:
     dtypes: tuple[torch.dtype, ...] = ()  # all of them if empty
     head_dim: tuple[int, int] = (1, 256)
     leads: tuple[int, int] = (1, 64)
+    uses: tuple[Use, ...] = ()  # all of them if empty
 
     def fits(self, call: Call) -> bool:
         """Whether the rule speaks of ``call``."""
@@ -54,6 +62,7 @@ class Rule:
             and (not self.dtypes or call.dtype in self.dtypes)
             and self.head_dim[0] <= call.head_dim <= self.head_dim[1]
             and self.leads[0] <= call.leads <= self.leads[1]
+            and (not self.uses or call.use in self.uses)
         )
 
 
@@ -65,7 +74,19 @@ RULES = (
         "more than 32 leads make tiles of 128 rows, which Triton cannot hold in registers; CUDA C++ goes by columns",
         leads=(33, 64),
     ),
-    Rule(("triton", "cuda"), "the expectation of the design"),
+    *(
+        Rule(
+            ("cuda", "triton"),
+            "measured on an H200, forward and backward together: benchmarks/results/gpu_h200.csv",
+            capability=(90, 90),
+            dtypes=(torch.bfloat16, torch.float16),
+            head_dim=(head_dim, head_dim),
+            leads=(12, 12),
+            uses=("local",),
+        )
+        for head_dim in (32, 64, 128)
+    ),
+    Rule(("triton", "cuda"), "measured on an H200 for other uses and head dimensions; elsewhere the expectation"),
 )
 
 
@@ -74,10 +95,10 @@ def order_of(call: Call, rules: tuple[Rule, ...] = RULES) -> tuple[str, ...]:
     return next((rule.order for rule in rules if rule.fits(call)), ())
 
 
-def call_of(device: torch.device, dtype: torch.dtype, head_dim: int, leads: int) -> Call:
+def call_of(device: torch.device, dtype: torch.dtype, head_dim: int, leads: int, use: Use) -> Call:
     """The facts of a call; asks the driver for the capability of a GPU."""
     capability = 0
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)
         capability = 10 * major + minor
-    return Call(device.type, capability, dtype, operator.index(head_dim), operator.index(leads))
+    return Call(device.type, capability, dtype, operator.index(head_dim), operator.index(leads), use)

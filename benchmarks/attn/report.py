@@ -14,6 +14,7 @@ from attn.cases import Case, Direction
 from attn.machine import Machine
 from attn.measure import Result
 from clear_kernels.backends import choose
+from clear_kernels.order import Use
 
 TITLES = {"forward": "forward", "backward": "backward", "both": "forward + backward"}
 _HEAD = (
@@ -47,7 +48,9 @@ def table(case: Case, direction: Direction, results: Sequence[Result]) -> str:
 
 def chosen_backend(case: Case, device: torch.device) -> str:
     """The backend that ``backend=None`` takes for a case."""
-    return choose(torch.empty(1, 1, 1, case.dim, dtype=case.dtype, device=device), case.leads, None)
+    uses: dict[str, Use] = {"decoder": "visible", "encoder": "all_visible", "packed": "packed"}
+    q = torch.empty(1, 1, 1, case.dim, dtype=case.dtype, device=device)
+    return choose(q, case.leads, None, uses.get(case.use, "local"))
 
 
 def ratios(results: Sequence[Result], device: torch.device) -> str:

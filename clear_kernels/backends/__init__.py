@@ -15,7 +15,7 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor
 
-from clear_kernels.order import call_of, order_of
+from clear_kernels.order import Use, call_of, order_of
 from clear_kernels.precision import tf32_allowed
 
 NATIVE = {
@@ -138,7 +138,7 @@ def load(name: str) -> Backend:
         raise RuntimeError(f"backend {name!r} cannot be imported: {error}") from error
 
 
-def choose(q: Tensor, leads: int, backend: str | None) -> str:
+def choose(q: Tensor, leads: int, backend: str | None, use: Use = "local") -> str:
     """Return the backend to use: the one asked for, or the first of the table that can run, in the end ``gather``.
 
     Raises:
@@ -148,35 +148,35 @@ def choose(q: Tensor, leads: int, backend: str | None) -> str:
     if backend is not None and backend not in NAMES:
         raise ValueError(f"{backend=} is unknown; pass None or one of {', '.join(NAMES)}")
     if type(q) is not Tensor or torch.compiler.is_compiling():
-        return _able(q, leads, backend)
+        return _able(q, leads, backend, use)
     # All that a choice rests on; sizes are plain numbers here.
     tf32 = q.dtype == torch.float32 and q.device.type == "cuda" and tf32_allowed()
-    facts = (backend, q.device, q.dtype, q.shape[2], q.shape[3], leads, tf32)
+    facts = (backend, q.device, q.dtype, q.shape[2], q.shape[3], leads, use, tf32)
     name = _chosen.get(facts)
     if name is None:
-        name = _able(q, leads, backend)
+        name = _able(q, leads, backend, use)
         if len(_chosen) >= _MOST_CHOSEN:
             _chosen.clear()
         _chosen[facts] = name
     return name
 
 
-def _able(q: Tensor, leads: int, backend: str | None) -> str:
+def _able(q: Tensor, leads: int, backend: str | None, use: Use) -> str:
     """What :func:`choose` returns, found anew."""
     if backend is None:
-        return _first(q, leads)
+        return _first(q, leads, use)
     reason = _refusal(backend, q, leads)
     if reason is not None:
         raise RuntimeError(f"{backend=} cannot run here: {reason}")
     return backend
 
 
-def candidates(q: Tensor, leads: int) -> Iterator[tuple[str, str | None]]:
+def candidates(q: Tensor, leads: int, use: Use = "local") -> Iterator[tuple[str, str | None]]:
     """What ``backend=None`` tries for ``q``, best first, each with None or the reason why it is passed over.
 
     The last, ``gather``, runs everywhere.
     """
-    for name in order_of(call_of(q.device, q.dtype, q.shape[3], leads)):
+    for name in order_of(call_of(q.device, q.dtype, q.shape[3], leads, use)):
         yield name, refusal(name, q, leads)
     yield "gather", None
 
@@ -204,16 +204,16 @@ def _unavailable(name: str) -> str | None:
         return str(error)
 
 
-def _first(q: Tensor, leads: int) -> str:
+def _first(q: Tensor, leads: int, use: Use) -> str:
     """The first candidate that can run."""
     if torch.compiler.is_dynamo_compiling():
         # operator.index makes a constant of a size that is symbolic under dynamic shapes.
-        return _traced_first(str(q.device), q.dtype, operator.index(q.shape[3]), operator.index(leads))
-    return _eager_first(q, leads)
+        return _traced_first(str(q.device), q.dtype, operator.index(q.shape[3]), operator.index(leads), use)
+    return _eager_first(q, leads, use)
 
 
-def _eager_first(q: Tensor, leads: int) -> str:
-    return next(name for name, reason in candidates(q, leads) if reason is None)
+def _eager_first(q: Tensor, leads: int, use: Use) -> str:
+    return next(name for name, reason in candidates(q, leads, use) if reason is None)
 
 
 def _refusal(name: str, q: Tensor, leads: int) -> str | None:
@@ -223,9 +223,9 @@ def _refusal(name: str, q: Tensor, leads: int) -> str | None:
     return refusal(name, q, leads)
 
 
-def _traced_first(device: str, dtype: torch.dtype, head_dim: int, leads: int) -> str:
+def _traced_first(device: str, dtype: torch.dtype, head_dim: int, leads: int, use: Use) -> str:
     """The choice as a constant of the compiled graph: importing and probing a backend cannot be traced."""
-    return _eager_first(torch.empty(1, 1, 0, head_dim, dtype=dtype, device=device), leads)
+    return _eager_first(torch.empty(1, 1, 0, head_dim, dtype=dtype, device=device), leads, use)
 
 
 def _traced_refusal(name: str, device: str, dtype: torch.dtype, head_dim: int, leads: int) -> str | None:

@@ -151,7 +151,8 @@ def backward(call: Call, sequence: Sequence) -> Start:
     rule = dense_query_tile(*shape, dropout=dropout)
     one = Tuned(call, _question("tile_backward", call, sequence, seed), whole, start_whole)
     query = Tuned(call, _question("dense_backward_query", call, sequence, seed), rule, start_query)
-    key = Tuned(call, _question("dense_backward_key", call, sequence, seed), dense_key_tile(*shape), start_key)
+    rule = dense_key_tile(*shape, listed=sequence.listed)
+    key = Tuned(call, _question("dense_backward_key", call, sequence, seed), rule, start_key)
 
     def run(
         dout: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, dq: Tensor, dk: Tensor, dv: Tensor,

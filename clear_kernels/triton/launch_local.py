@@ -100,7 +100,8 @@ def backward(call: Call) -> Tuned[LocalTile]:
 
         return in_parts
 
-    rule = local_backward_tile(*_tile_shape(call), dropout=dropout, padded=valid is not None)
+    shape = _tile_shape(call)
+    rule = local_backward_tile(*shape, dropout=dropout, padded=valid is not None, visible=visible is not None)
     return Tuned(call, call.question("local_backward", visible=visible, valid=valid, dropout=seed), rule, start)
 
 

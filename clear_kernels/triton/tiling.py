@@ -162,18 +162,29 @@ def local_forward_tile(
 
 
 def local_backward_tile(
-    leads: int, head_dim: int, itemsize: int, precision: str, target: Target, *, dropout: bool, padded: bool
+    leads: int,
+    head_dim: int,
+    itemsize: int,
+    precision: str,
+    target: Target,
+    *,
+    dropout: bool,
+    padded: bool,
+    visible: bool,
 ) -> LocalTile:
-    """The tile of ``local_backward``; dropout and padding masks take registers of their own."""
+    """The tile of ``local_backward``; dropout, padding masks and visible beats take registers of their own."""
     units = machine(itemsize, precision, target)
     if units == "none":
         warps = 16 if itemsize == 4 and head_dim > 32 else 8
         return _local(leads, 32, _whole(head_dim), warps, stages=1, blocks=1)
     parts = _whole(head_dim)
-    if units == "hopper" and itemsize == 2 and head_dim <= 128 and not (dropout or padded) and _rows(leads, 64) == 64:
+    plain = not dropout and not padded and (head_dim <= 32 or not visible)
+    if units == "hopper" and itemsize == 2 and head_dim <= 128 and plain and _rows(leads, 64) == 64:
         if head_dim > 96:
             return _local(leads, 32, parts, warps=4, stages=2, blocks=2)
-        return _local(leads, 64, head_parts(head_dim), warps=4, stages=2, blocks=2)
+        if head_dim > 64:
+            return _local(leads, 64, head_parts(head_dim), warps=8, stages=1, blocks=1)
+        return _local(leads, 64, parts, warps=4, stages=2, blocks=2)
     if head_dim > 64 or itemsize == 4 or _rows(leads, 32) > 64:
         return _local(leads, 32, parts, warps=8, stages=1, blocks=1)
     # Warp-group products read their operands from shared memory; elsewhere, and beside the random numbers of dropout,
@@ -226,9 +237,10 @@ def dense_forward_tile(head_dim: int, itemsize: int, precision: str, target: Tar
         return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=32)
     if units == "ampere" and head_dim > 64:
         return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=32)
-    if units == "hopper" and head_dim <= 96:
-        return DenseTile(head_parts(head_dim), warps=4, stages=1, blocks=3, queries=64, keys=64)
-    return DenseTile(head_parts(head_dim), warps=4, stages=2, blocks=2, queries=64, keys=32)
+    if units == "hopper" and 64 < head_dim <= 96:
+        return DenseTile(head_parts(head_dim), warps=4, stages=3, blocks=3, queries=64, keys=32)
+    keys = 64 if head_dim <= 64 and units == "hopper" else 32
+    return DenseTile(head_parts(head_dim), warps=4, stages=2, blocks=2, queries=64, keys=keys)
 
 
 def dense_query_tile(head_dim: int, itemsize: int, precision: str, target: Target, *, dropout: bool) -> DenseTile:
@@ -248,15 +260,15 @@ def dense_query_tile(head_dim: int, itemsize: int, precision: str, target: Targe
     return DenseTile(head_parts(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=keys)
 
 
-def dense_key_tile(head_dim: int, itemsize: int, precision: str, target: Target) -> DenseTile:
-    """The tile of ``dense_backward_key``."""
+def dense_key_tile(head_dim: int, itemsize: int, precision: str, target: Target, *, listed: bool) -> DenseTile:
+    """The tile of ``dense_backward_key``; a list of visible beats takes registers of its own."""
     units = machine(itemsize, precision, target)
     if units == "none" or itemsize == 4 or head_dim > 128:
         if units == "none" and itemsize == 2 and head_dim > 32:
             return DenseTile(_halves(head_dim), warps=8, stages=1, blocks=1, queries=16, keys=16)
         return DenseTile(_halves(head_dim), 8, stages=1, blocks=1, queries=32 if head_dim <= 64 else 16, keys=32)
-    if units == "hopper" and 64 < head_dim <= 96:
-        return DenseTile(head_parts(head_dim), warps=4, stages=1, blocks=1, queries=64, keys=64)
+    if units == "hopper" and 64 < head_dim <= 96 and not listed:
+        return DenseTile(head_parts(head_dim), warps=4, stages=1, blocks=2, queries=32, keys=64)
     if head_dim <= (32 if units == "ampere" else 64):
         return DenseTile(head_parts(head_dim), warps=4, stages=1, blocks=2, queries=32, keys=64)
     return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=32, keys=32)
@@ -267,19 +279,28 @@ def shared_bound(leads: int, head_dim: int, itemsize: int, precision: str, targe
 
     It is the local backward kernel's; the others have the same rows or 32, and fewer operands at once.
     """
-    tile = local_backward_tile(leads, head_dim, itemsize, precision, target, dropout=False, padded=False)
+    tile = local_backward_tile(leads, head_dim, itemsize, precision, target, dropout=False, padded=False, visible=False)
     return 6 * max(tile.rows, 32) * whole_head(head_dim) * itemsize
 
 
 def alternatives(tile: Tile, leads: int) -> tuple[Tile, ...]:
-    """Up to three neighbours of a rule's tile: other warps, no pipeline, and a shorter side."""
+    """Some neighbours of a rule's tile: other warps, a pipeline or none, and a shorter or longer side.
+
+    Unlike a rule's, they may keep some numbers in local memory, which on a GPU can be worth it.
+    """
     found = [replace(tile, warps=8 if tile.warps == 4 else tile.warps // 2, blocks=1)]
     if tile.stages > 1:
         found.append(replace(tile, stages=1))
+    if isinstance(tile, LocalTile) and tile.stages == 1:
+        found.append(replace(tile, warps=4, stages=2, blocks=2))
     if isinstance(tile, LocalTile) and tile.rows // 2 >= max(16, next_power_of_two(2 * leads)):
         found.append(replace(tile, rows=tile.rows // 2, columns=tile.rows // 2 // leads - 1))
     if isinstance(tile, DenseTile) and tile.keys > 16:
         found.append(replace(tile, keys=tile.keys // 2))
+    if isinstance(tile, DenseTile) and tile.keys <= 32:
+        found.append(replace(tile, keys=2 * tile.keys, stages=1))
+    if isinstance(tile, DenseTile) and tile.queries <= 32:
+        found.append(replace(tile, queries=2 * tile.queries, stages=1))
     return tuple(found)
 
 

@@ -71,7 +71,7 @@ template <class T, int VECTORS> struct Backward {
   Head heads[kMaxHeads];
   TaskRange range{};
   bool direct;            // rows are used where they lie
-  int64_t following = -1; // the task this thread will run next, or -1
+  Tasks *tasks = nullptr; // of this thread
 
   Group group;
   Ahead ahead;
@@ -107,9 +107,9 @@ template <class T, int VECTORS> struct Backward {
     for (C **rows : {&global_dk, &global_dv}) *rows = arena.take<C>(p.global.capacity * width);
   }
 
-  void start(const TaskRange &task, int64_t following_task) {
+  void start(const TaskRange &task, Tasks &tasks_of_thread) {
     range = task;
-    following = following_task;
+    tasks = &tasks_of_thread;
     for (int64_t h = 0; h < range.heads; ++h) {
       heads[h].start(p, range.batch, range.first_head + h);
       start_class_rows(heads[h], range.chunk == 0);
@@ -261,6 +261,7 @@ template <class T, int VECTORS> struct Backward {
     const Tensor inputs[] = {p.k, p.v, p.q, p.dout, saved_out(p)};
     for (int64_t g = range.first_group; g < range.last_group; ++g) {
       fill_group(p, range.batch, g, group);
+      const int64_t following = g + 1 < range.last_group ? -1 : tasks->following();
       for (int64_t h = 0; h < range.heads; ++h) {
         ahead.name<T>(p, inputs, range, h, g, following);
         Head &head = heads[h];

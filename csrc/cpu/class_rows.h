@@ -52,7 +52,7 @@ template <class C, class W> struct ClassRows {
     for (int i = 0; i < group.size; ++i) table[group.place[i] * stride + group.lead[i]] = logits[i];
     sofar.fold(table, stride, group.most_of_lead, leads, scale);
     for (int i = 0; i < group.size; ++i) {
-      ahead.lines<kRowLines>();
+      ahead.lines<&Pace::row>();
       const int lead = group.lead[i];
       const C weight = table[group.place[i] * stride + lead] * philox.factor<C>(lead, group.position[i], gain);
       const C shrink = group.place[i] == 0 ? sofar.factor[lead] : C(1);

@@ -54,7 +54,7 @@ template <class T, int VECTORS> struct Forward {
   Head heads[kMaxHeads];
   TaskRange range{};
   bool direct;            // rows are used where they lie
-  int64_t following = -1; // the task this thread will run next, or -1
+  Tasks *tasks = nullptr; // of this thread
 
   Group group;
   Ahead ahead;
@@ -64,6 +64,7 @@ template <class T, int VECTORS> struct Forward {
   int64_t stride;                        // G rounded up to whole vectors
   C *scores;                             // [G + 1, stride] the last key is each query's class token
   C *logits;                             // [stride]
+  C *class_logits;                       // [stride] of each beat's class token with the beat
   const C **own_k, **own_v, **own_q;     // [G] rows of each beat's class token
   C *class_table;                        // [beats of a lead, L rounded up]
 
@@ -78,13 +79,14 @@ template <class T, int VECTORS> struct Forward {
     target = TargetBlock<C>(arena, most, width, direct);
     scores = arena.take<C>((most + 1) * stride);
     logits = arena.take<C>(stride);
+    class_logits = arena.take<C>(stride);
     for (const C ***rows : {&own_k, &own_v, &own_q}) *rows = arena.take<const C *>(most);
     class_table = arena.take<C>(beats_of_lead(p) * round_up<C>(p.leads));
   }
 
-  void start(const TaskRange &task, int64_t following_task) {
+  void start(const TaskRange &task, Tasks &tasks_of_thread) {
     range = task;
-    following = following_task;
+    tasks = &tasks_of_thread;
     for (int64_t h = 0; h < range.heads; ++h) {
       heads[h].start(p, range.batch, range.first_head + h);
       start_class_rows(heads[h], range.chunk == 0);
@@ -129,11 +131,19 @@ template <class T, int VECTORS> struct Forward {
     shift_rows(target.rows, group.local, p.dim);
   }
 
+  // All that reads queries and keys, before values take their place in the first-level cache.
+  void score() {
+    const int queries = group.local, keys = group.size;
+    if (queries > 0) {
+      dots<C>(group_k.rows, keys, group_q.rows, queries, width, scores, stride, ahead);
+      pair_dots<C>(group_q.rows, own_k, queries, width, scores + keys * stride, ahead);
+    }
+    pair_dots<C>(own_q, group_k.rows, keys, width, class_logits, ahead);
+  }
+
   void attend_locally(Head &head) {
     const int queries = group.local, keys = group.size;
     C *own = scores + keys * stride;
-    dots<C>(group_k.rows, keys, group_q.rows, queries, width, scores, stride, ahead);
-    pair_dots<C>(group_q.rows, own_k, queries, width, own, ahead);
     softmax<C>(scores, stride, keys + 1, queries, scale, logits, ahead);
     if (head.philox.active()) drop_locally(head.philox);
     weighted_sum<C, W>(
@@ -154,15 +164,11 @@ template <class T, int VECTORS> struct Forward {
     }
   }
 
-  void add_to_class_rows(Head &head) {
-    pair_dots<C>(own_q, group_k.rows, group.size, width, logits, ahead);
-    head.classes.add(group, logits, group_v.rows, class_table, head.philox, scale, gain, ahead);
-  }
-
   void walk() {
     const Tensor inputs[] = {p.k, p.q, p.v};
     for (int64_t g = range.first_group; g < range.last_group; ++g) {
       fill_group(p, range.batch, g, group);
+      const int64_t following = g + 1 < range.last_group ? -1 : tasks->following();
       for (int64_t h = 0; h < range.heads; ++h) {
         ahead.name<T>(p, inputs, range, h, g, following);
         Head &head = heads[h];
@@ -172,8 +178,9 @@ template <class T, int VECTORS> struct Forward {
         } else {
           aim(head);
         }
+        score();
         if (group.local > 0) attend_locally(head);
-        add_to_class_rows(head);
+        head.classes.add(group, class_logits, group_v.rows, class_table, head.philox, scale, gain, ahead);
       }
     }
   }

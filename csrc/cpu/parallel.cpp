@@ -14,19 +14,15 @@ namespace clear_kernels {
 namespace {
 
 struct Loop {
-  const std::function<void(int64_t, int64_t, int)> &body;
-  int64_t tasks, run; // workers draw runs of consecutive tasks
+  const std::function<void(int64_t, Tasks &, int)> &body;
+  int64_t count, run;
   std::atomic<int64_t> next_task{0};
   std::atomic<int> next_worker{0};
 
   void work() {
     const int worker = next_worker.fetch_add(1, std::memory_order_relaxed);
-    for (;;) {
-      const int64_t first = next_task.fetch_add(run, std::memory_order_relaxed);
-      const int64_t last = std::min(first + run, tasks);
-      if (first >= tasks) return;
-      for (int64_t task = first; task < last; ++task) body(task, task + 1 < last ? task + 1 : -1, worker);
-    }
+    Tasks tasks(next_task, count, run);
+    for (int64_t task = tasks.take(); task >= 0; task = tasks.take()) body(task, tasks, worker);
   }
 };
 
@@ -57,11 +53,25 @@ void run_on_threads(Loop &loop, int threads) {
 
 } // namespace
 
-void parallel_for(int64_t tasks, int threads, const std::function<void(int64_t, int64_t, int)> &body) {
-  // Long runs let a task prefetch for its successor; eight or more for each worker even out their speeds.
+int64_t Tasks::following() {
+  if (next_ == last_) {
+    next_ = std::min(left_from_.fetch_add(run_, std::memory_order_relaxed), count_);
+    last_ = std::min(next_ + run_, count_);
+  }
+  return next_ < last_ ? next_ : -1;
+}
+
+int64_t Tasks::take() {
+  const int64_t task = following();
+  if (task >= 0) ++next_;
+  return task;
+}
+
+void parallel_for(int64_t count, int threads, const std::function<void(int64_t, Tasks &, int)> &body) {
+  // Tasks of a run are neighbours in memory; eight runs or more for each worker even out their speeds.
   constexpr int64_t kRunsPerWorker = 8, kLongestRun = 8;
-  if (threads > tasks) threads = static_cast<int>(tasks);
-  Loop loop{body, tasks, std::clamp<int64_t>(tasks / (kRunsPerWorker * std::max(threads, 1)), 1, kLongestRun)};
+  if (threads > count) threads = static_cast<int>(count);
+  Loop loop{body, count, std::clamp<int64_t>(count / (kRunsPerWorker * std::max(threads, 1)), 1, kLongestRun)};
   if (threads <= 1) {
     loop.work();
   } else if (const OpenMpParallel parallel = find_openmp()) {

@@ -6,6 +6,8 @@
 
 namespace clear_kernels {
 
+class Tasks;
+
 enum class DType : int { kFloat32 = 0, kBFloat16 = 1, kFloat16 = 2, kFloat64 = 3 };
 enum class Form : int { kGrid = 0, kPacked = 1 };
 
@@ -64,6 +66,7 @@ struct Problem {
   int64_t chunks;           // tasks per (batch, block of heads)
   int64_t heads_per_task;   // neighbours in memory that one task works on in turn, 1 to kMaxHeads
   bool stream;              // results are written past the caches
+  bool whole_heartbeats;    // rows are asked for a heartbeat at a time, not head by head (ahead.h)
 
   bool grid() const { return form == Form::kGrid; }
   int64_t head_blocks() const { return (heads + heads_per_task - 1) / heads_per_task; }
@@ -89,11 +92,11 @@ struct Variant {
   const char *name;
   int64_t (*width)(const Problem &);                 // D rounded up to whole vectors
   size_t (*forward_scratch)(const ForwardProblem &); // bytes per thread
-  // `following` is the task that this thread will run next, whose first rows can be fetched early, or -1.
-  void (*forward)(const ForwardProblem &, int64_t task, int64_t following, void *scratch);
+  // `tasks` knows which task this thread will run next, whose first rows can be fetched early.
+  void (*forward)(const ForwardProblem &, int64_t task, Tasks &tasks, void *scratch);
   void (*forward_merge)(const ForwardProblem &, int64_t batch_head, void *scratch);
   size_t (*backward_scratch)(const BackwardProblem &);
-  void (*backward)(const BackwardProblem &, int64_t task, int64_t following, void *scratch);
+  void (*backward)(const BackwardProblem &, int64_t task, Tasks &tasks, void *scratch);
   void (*backward_merge)(const BackwardProblem &, int64_t batch_head, void *scratch);
 };
 

@@ -75,7 +75,7 @@ inline void softmax(C *scores, int64_t stride, int64_t keys, int64_t queries, C 
     const Vec<C> shift = top * scale;
     Vec<C> sum{};
     for (int64_t j = 0; j < keys; ++j) {
-      ahead.lines<kExpLines>();
+      ahead.lines<&Pace::exp>();
       const Vec<C> e = vexp(load(column + j * stride) * scale - shift);
       store(column + j * stride, e);
       sum += e;
@@ -95,7 +95,7 @@ inline void logit_gradients(C *p, C *ds, int64_t stride, int64_t keys, int64_t q
   for (int64_t r = 0; r < queries; r += kLanes<C>) {
     const Vec<C> lse_of = load(lse + r), delta_of = load(delta + r);
     for (int64_t j = 0; j < keys; ++j) {
-      ahead.lines<kExpLines>();
+      ahead.lines<&Pace::exp>();
       C *at = p + j * stride + r;
       const Vec<C> probability = vexp(load(at) * scale - lse_of);
       store(at, probability);

@@ -1,6 +1,7 @@
 // What one task covers: some neighbouring heads of a sample, and a run of its groups.
 #pragma once
 
+#include "parallel.h"
 #include "params.h"
 #include "vec.h"
 

@@ -21,10 +21,13 @@ template <class C, int VECTORS> constexpr int most_vectors(Width<C, VECTORS>) {
 }
 
 template <class C, int ROWS, class W>
-CK_INLINE void dots_tile(const C *const *a, const C *const *b, W width, C *out, int64_t stride, Ahead &ahead) {
+CK_INLINE void dots_tile(const C *const *a, const C *const *b, W width, C *out, int64_t stride, Ahead &ahead,
+                         bool first_of_a, bool first_of_b) {
   Vec<C> acc[ROWS][kDotCols] = {};
   for (int64_t d = 0; d < width; d += kLanes<C>) {
-    ahead.lines<kDotLines>();
+    ahead.lines<&Pace::dot>();
+    if (first_of_a) ahead.near<C, ROWS>(a, d);
+    if (first_of_b) ahead.near<C, kDotCols>(b, d);
     Vec<C> left[ROWS];
 #pragma GCC unroll 12
     for (int r = 0; r < ROWS; ++r) left[r] = load(a[r] + d);
@@ -43,15 +46,18 @@ CK_INLINE void dots_tile(const C *const *a, const C *const *b, W width, C *out, 
 // multiple of 4. Behind column n stand repeated values, then zeros up to round_up(n).
 template <class C, class W>
 inline void dots(const C *const *a, int m, const C *const *b, int n, W width, C *out, int64_t stride, Ahead &ahead) {
+  const bool near = ahead.has_near();
   for (int j = 0; j < n; j += kDotCols) {
     const C *cols[kDotCols];
     const int nj = n - j < kDotCols ? n - j : kDotCols;
     for (int c = 0; c < kDotCols; ++c) cols[c] = b[c < nj ? j + c : j];
     int i = 0;
     for (; i + kDotRows <= m; i += kDotRows) {
-      dots_tile<C, kDotRows>(a + i, cols, width, out + i * stride + j, stride, ahead);
+      dots_tile<C, kDotRows>(a + i, cols, width, out + i * stride + j, stride, ahead, near && j == 0, near && i == 0);
     }
-    for (; i < m; ++i) dots_tile<C, 1>(a + i, cols, width, out + i * stride + j, stride, ahead);
+    for (; i < m; ++i) {
+      dots_tile<C, 1>(a + i, cols, width, out + i * stride + j, stride, ahead, near && j == 0, near && i == 0);
+    }
   }
   for (int64_t j = (n + kDotCols - 1) / kDotCols * kDotCols; j < round_up<C>(n); j += kDotCols) {
     for (int i = 0; i < m; ++i) std::memset(out + i * stride + j, 0, kDotCols * sizeof(C));
@@ -67,7 +73,7 @@ inline void pair_dots(const C *const *a, const C *const *b, int m, W width, C *o
     const C *left[4], *right[4];
     for (int r = 0; r < 4; ++r) left[r] = a[r < mi ? i + r : i], right[r] = b[r < mi ? i + r : i];
     for (int64_t d = 0; d < width; d += kLanes<C>) {
-      if (d / kLanes<C> % 2 == 0) ahead.lines<kPairLines>();
+      if (d / kLanes<C> % 2 == 0) ahead.lines<&Pace::pair>();
 #pragma GCC unroll 4
       for (int r = 0; r < 4; ++r) acc[r] += load(left[r] + d) * load(right[r] + d);
     }
@@ -125,7 +131,7 @@ CK_INLINE void sum_tile(const WeightedSum<C, W> &s, int first, int64_t d, Ahead 
   const int64_t w_row = s.w_row, w_col = s.w_col;
   for (; rows != end; ++rows, w += w_col) {
     const C *from = *rows + d;
-    ahead.lines<kSumLines>();
+    ahead.lines<&Pace::sum>();
     Vec<C> row[VECTORS];
 #pragma GCC unroll 12
     for (int x = 0; x < VECTORS; ++x) row[x] = load(from + x * lanes);

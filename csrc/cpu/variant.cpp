@@ -16,11 +16,11 @@ template <template <class, int> class Task, template <class, int> class Global, 
     return arena.used();
   }
 
-  template <class T, int VECTORS> static void run(const ProblemOf &p, int64_t index, int64_t following, void *memory) {
+  template <class T, int VECTORS> static void run(const ProblemOf &p, int64_t index, Tasks &tasks, void *memory) {
     Arena arena(memory);
     Task<T, VECTORS> task(p, arena);
     Global<T, VECTORS> global(task, arena);
-    task.start(task_range(p, index), following);
+    task.start(task_range(p, index), tasks);
     if (p.global.capacity > 0) global.run();
     task.walk();
     task.finish();
@@ -67,10 +67,10 @@ template <class D, class P> size_t scratch(const P &p) {
     return D::template scratch<typename K::Type, K::kVectors>(p);
   });
 }
-template <class D, class P> void run(const P &p, int64_t index, int64_t following, void *memory) {
+template <class D, class P> void run(const P &p, int64_t index, Tasks &tasks, void *memory) {
   with_kind(p, [&](auto kind) {
     using K = decltype(kind);
-    D::template run<typename K::Type, K::kVectors>(p, index, following, memory);
+    D::template run<typename K::Type, K::kVectors>(p, index, tasks, memory);
   });
 }
 template <class D, class P> void merge(const P &p, int64_t batch_head, void *memory) {

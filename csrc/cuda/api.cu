@@ -115,8 +115,10 @@ int clear_cuda_plan(const ClearProblem *problem, int backward, const ClearDevice
   const ColumnsPlan &columns = made.columns;
   const DensePlan &dense = made.dense;
   *plan = {made.workspace.bytes, columns.chunks, made.engine, columns.warps, 0, dense.warps, 0};
-  if (columns.warps > 0)
-    plan->column_shared = static_cast<int32_t>(columns_bytes(*problem, back, columns.warps, columns.aligned));
+  if (columns.warps > 0) {
+    const ColumnsCost cost = columns_cost(*problem, back, columns.warps, columns.aligned);
+    plan->column_shared = static_cast<int32_t>(cost.shared_bytes);
+  }
   if (dense.warps > 0) {
     plan->dense_shared = static_cast<int32_t>(dense_bytes(*problem, back, dense.warps, dense.stages));
   }

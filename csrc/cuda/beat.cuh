@@ -16,12 +16,11 @@ constexpr int kUsualLeads = 12;
 
 // Largest blocks, and how many of them the compiler keeps registers for on a multiprocessor. A warp's class sums are in
 // registers, in the backward pass those of three tensors.
-constexpr int kBeatWarps = 4;
-template <int kDim, int kLeads, bool kPlain>
-constexpr int kBeatForwardBlocks = kDim == 32 && kPlain        ? 5
-                                   : kDim <= 64 && kLeads != 0 ? 4
-                                   : kDim <= 96                ? 3
-                                                               : 2;
+template <int kDim, bool kPlain>
+constexpr int kBeatForwardBlocks = kDim == 32             ? (kPlain ? 5 : 4)
+                                   : kDim == 64 && kPlain ? 4
+                                   : kDim <= 96           ? 3
+                                                          : 2;
 constexpr int kBeatBackwardBlocks = 2;
 
 // A lane's share of the rows of a column: 16 bytes at a time, kAcross lanes to a row.

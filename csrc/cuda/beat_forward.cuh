@@ -1,4 +1,5 @@
-// Forward of local beats and class tokens in the usual shapes, see beat.cuh.
+// Forward of local beats and class tokens in the usual shapes, see beat.cuh. While a warp works on a column, the next
+// one comes to its other set of tiles.
 #pragma once
 
 #include "beat.cuh"
@@ -11,8 +12,8 @@ template <typename T, int kDim> struct BeatForwardShared {
   T *class_q, *class_k, *class_v; // [L, ld]
   float *self;                    // [16]: logits of the class tokens to themselves
   float *max, *sum;               // [warps, 16]: of the class rows, over a warp's columns
-  T *tiles;                       // [warps, 3, L, ld]
-  int warp_elements;
+  T *tiles;                       // [warps, 2, 3, L, ld]
+  int set_elements;
 
   __host__ __device__ BeatForwardShared(Carver &carver, int leads, int warps) {
     const int tile = leads * kBeatLd<kDim>;
@@ -22,10 +23,10 @@ template <typename T, int kDim> struct BeatForwardShared {
     self = carver.take<float>(kTileRows);
     max = carver.take<float>(warps * kTileRows);
     sum = carver.take<float>(warps * kTileRows);
-    warp_elements = 3 * tile;
-    tiles = carver.take<T>(warps * warp_elements);
+    set_elements = 3 * tile;
+    tiles = carver.take<T>(warps * 2 * set_elements);
   }
-  __device__ T *warp_tiles(int warp) const { return tiles + warp * warp_elements; }
+  __device__ T *warp_tiles(int warp) const { return tiles + warp * 2 * set_elements; }
   __device__ float *warp_sums(int warp) const { return reinterpret_cast<float *>(warp_tiles(warp)); }
 };
 
@@ -170,7 +171,7 @@ __device__ __forceinline__ void finish_class_rows(const ColumnsArguments &args, 
 }
 
 template <typename T, int kDim, int kLeads, bool kPlain>
-__global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kLeads, kPlain>))
+__global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kPlain>))
     beat_forward(const __grid_constant__ ColumnsArguments args) {
   const ClearProblem &p = args.problem;
   const int warps = args.plan.warps, leads = kLeads == 0 ? p.leads : kLeads, tile = leads * kBeatLd<kDim>;
@@ -179,10 +180,9 @@ __global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kLe
   const BeatDropout<kPlain> dropout{{p, block.batch, block.head}};
   Carver carver{dynamic_shared()};
   const BeatForwardShared<T, kDim> shared(carver, leads, warps);
-  T *q = shared.warp_tiles(block.warp), *k = q + tile, *v = k + tile;
-  const T *q_left = left_place<kDim>(q, leads), *k_right = right_place<kDim>(k, leads);
-  const T *v_left = left_place<kDim>(v, leads), *class_v_left = left_place<kDim>(shared.class_v, leads);
-  const T *class_q_left = left_place<kDim>(shared.class_q, leads);
+  T *tiles = shared.warp_tiles(block.warp);
+  int other = shared.set_elements; // from the tiles of this column to those of the next
+  const T *class_left = left_place<kDim>(shared.class_q, leads);
   const T *class_k_right = right_place<kDim>(shared.class_k, leads);
   const LaneRows<kDim, kLeads> rows(leads);
 
@@ -192,14 +192,15 @@ __global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kLe
   Cursor<T, kDim, kLeads, CLEAR_K> from_k(args, block, rows, column);
   Cursor<T, kDim, kLeads, CLEAR_V> from_v(args, block, rows, column);
   Cursor<T, kDim, kLeads, CLEAR_OUT> to(args, block, rows, column);
-  float *lse_at = static_cast<float *>(p.lse) + row_index(p, block.batch, block.head, leads) + at.g * p.beats + column;
+  float *const row_lse = static_cast<float *>(p.lse) + row_index(p, block.batch, block.head, leads);
   stage_class_rows(shared.class_q, {kDim, kDim, kBeatLd<kDim>, true}, p, 3, block);
-  if (column < block.end) {
-    from_q.stage(q, args, rows, masks.local);
-    from_k.stage(k, args, rows, masks.valid);
-  }
+  const auto stage = [&](T *target, const ColumnMasks<1> &wanted) {
+    from_q.stage(target, args, rows, wanted.local);
+    from_k.stage(target + tile, args, rows, wanted.valid);
+    from_v.stage(target + 2 * tile, args, rows, wanted.valid);
+  };
   copy_commit();
-  if (column < block.end) from_v.stage(v, args, rows, masks.valid);
+  if (column < block.end) stage(tiles, masks);
   copy_commit();
   copy_wait<1>();
   __syncthreads();
@@ -217,20 +218,20 @@ __global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kLe
   while (column < block.end) {
     const int64_t next = column + warps;
     const uint32_t bits = beat_bits(dropout, p, at, column);
-    float s[2][4], own[2], foreign[2];
-    copy_wait<1>(); // queries and keys are here, values may be under way
-    __syncwarp();
-    beat_scores<T, kDim>(s, own, foreign, q_left, k_right, class_q_left, class_k_right);
-    __syncwarp();
     ColumnMasks<1> next_masks(0);
     if (next < block.end) {
       next_masks = beat_masks<kPlain>(p, block.batch, next, leads);
       from_q.advance(args);
       from_k.advance(args);
-      from_q.stage(q, args, rows, next_masks.local);
-      from_k.stage(k, args, rows, next_masks.valid);
+      from_v.advance(args);
+      stage(tiles + other, next_masks);
     }
     copy_commit();
+    copy_wait<1>();
+    __syncwarp();
+    const T *left = left_place<kDim>(tiles, leads);
+    float s[2][4], own[2], foreign[2];
+    beat_scores<T, kDim>(s, own, foreign, left, right_place<kDim>(tiles, leads) + tile, class_left, class_k_right);
 
     float lse[2], weight[2];
     const bool real[2] = {masks.is_valid(at.g), masks.is_valid(at.g + 8)};
@@ -240,26 +241,21 @@ __global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kLe
       const int lead = at.g + 8 * i;
       foreign[i] = real[i] ? product(foreign[i], args.scale) : -infinity<float>();
       if (at.t == 0 && lead < leads && !masks.is_global(lead)) {
-        lse_at[8 * i * p.beats] = real[i] ? lse[i] : infinity<float>();
+        row_lse[lead * p.beats + column] = real[i] ? lse[i] : infinity<float>();
       }
     }
-    lse_at += warps;
     state.advance(weight, foreign);
 #pragma unroll
     for (int i = 0; i < 2; ++i) weight[i] *= beat_factor(dropout, bits, 10 + i);
 
-    copy_wait<1>(); // the values are here
+    beat_values<T, kDim>(state, tiles + 2 * tile, left + 2 * tile, class_left + 2 * tile, at, s, own, weight, leads,
+                         real);
     __syncwarp();
-    beat_values<T, kDim>(state, v, v_left, class_v_left, at, s, own, weight, leads, real);
-    __syncwarp();
-    to.store(v, args, rows, ~masks.globals());
-    __syncwarp();
+    to.store(tiles + 2 * tile, args, rows, ~masks.globals());
     to.advance(args);
-    if (next < block.end) {
-      from_v.advance(args);
-      from_v.stage(v, args, rows, next_masks.valid);
-    }
-    copy_commit();
+    __syncwarp();
+    tiles += other;
+    other = -other;
     masks = next_masks;
     column = next;
   }

@@ -12,7 +12,8 @@
 
 namespace clear_cuda {
 
-constexpr int kColumnWarps = 8;
+// Warps of the largest blocks of the columns and of the beat kernels.
+constexpr int kColumnWarps = 8, kBeatWarps = 4;
 constexpr int kColumnThreads = 32 * kColumnWarps;
 
 // Largest blocks of a multiprocessor that the compiler keeps registers for, so many that it need not spill. Turing has

@@ -3,7 +3,7 @@
 namespace clear_cuda {
 
 using Tile = TensorTile<__nv_bfloat16>;
-template int64_t columns_shared_bytes<Tile>(const ClearProblem &, bool, int, bool);
+template ColumnsCost columns_cost<Tile>(const ClearProblem &, bool, int, bool);
 template cudaError_t run_columns<Tile>(const ColumnsArguments &, bool, cudaStream_t);
 
 } // namespace clear_cuda

@@ -11,10 +11,10 @@
 
 namespace clear_cuda {
 
-// A kernel, and the shared memory of its blocks.
+// A kernel and what it takes.
 struct ColumnsKernel {
   void (*run)(ColumnsArguments);
-  int64_t shared_bytes;
+  ColumnsCost cost;
 };
 
 template <typename Tile, int kTiles, int kDim>
@@ -24,10 +24,10 @@ ColumnsKernel columns_kernel_of(const ClearProblem &p, bool backward, int warps)
   Carver carver = Carver::nowhere();
   if (backward) {
     ColumnsBackwardShared<Tile>(carver, shape, p.leads, rows, warps, 0);
-    return {columns_backward<Tile, kTiles, kDim>, carver.used};
+    return {columns_backward<Tile, kTiles, kDim>, {carver.used, 0}};
   }
   ColumnsForwardShared<Tile>(carver, shape, p.leads, rows, warps, 0);
-  return {columns_forward<Tile, kTiles, kDim>, carver.used};
+  return {columns_forward<Tile, kTiles, kDim>, {carver.used, 0}};
 }
 
 // Of the beat kernels. Their backward pass has registers for the usual leads and rows of up to 64 elements.
@@ -37,11 +37,11 @@ ColumnsKernel beat_kernel_of(const ClearProblem &p, bool backward, int warps) {
   Carver carver = Carver::nowhere();
   if (!backward) {
     BeatForwardShared<T, kDim>(carver, p.leads, warps);
-    return {beat_forward<T, kDim, kLeads, kPlain>, warps <= kBeatWarps ? carver.used : kTooMuchShared};
+    return {beat_forward<T, kDim, kLeads, kPlain>, {carver.used, kBeatWarps * kBeatForwardBlocks<kDim, kPlain>}};
   }
   if constexpr (kDim <= 64 && kLeads != 0) {
     BeatBackwardShared<T, kDim>(carver, p.leads, warps);
-    return {beat_backward<T, kDim, kLeads, kPlain>, warps <= kBeatWarps ? carver.used : kTooMuchShared};
+    return {beat_backward<T, kDim, kLeads, kPlain>, {carver.used, kBeatWarps * kBeatBackwardBlocks}};
   } else {
     return columns_kernel_of<Tile, 1, kDim>(p, backward, warps);
   }
@@ -72,8 +72,8 @@ template <typename Tile> ColumnsKernel columns_kernel(const ClearProblem &p, boo
   return columns_kernel_of<Tile, 1, 0>(p, backward, warps);
 }
 
-template <typename Tile> int64_t columns_shared_bytes(const ClearProblem &p, bool backward, int warps, bool aligned) {
-  return columns_kernel<Tile>(p, backward, warps, aligned).shared_bytes;
+template <typename Tile> ColumnsCost columns_cost(const ClearProblem &p, bool backward, int warps, bool aligned) {
+  return columns_kernel<Tile>(p, backward, warps, aligned).cost;
 }
 
 template <typename Tile> cudaError_t run_columns(const ColumnsArguments &args, bool backward, cudaStream_t stream) {
@@ -82,7 +82,7 @@ template <typename Tile> cudaError_t run_columns(const ColumnsArguments &args, b
   const ColumnsPlan &plan = args.plan;
   const ColumnsKernel kernel = columns_kernel<Tile>(p, backward, plan.warps, plan.aligned);
   const cudaError_t status =
-      launch(kernel.run, p.batch * p.heads * plan.chunks, 32 * plan.warps, kernel.shared_bytes, stream, args);
+      launch(kernel.run, p.batch * p.heads * plan.chunks, 32 * plan.warps, kernel.cost.shared_bytes, stream, args);
   if (status != cudaSuccess || plan.chunks == 1) return status;
   const auto merge = backward ? merge_class_gradients<T> : merge_class_rows<T>;
   return launch(merge, p.batch * p.heads * p.leads, (p.dim + 31) / 32 * 32, 0, stream, args);

@@ -12,9 +12,15 @@ constexpr int kMaxColumnTiles = 4;
 // Tiles of 16 leads in a beat column: the kernels exist for one and for four.
 inline int column_tiles(int leads) { return leads <= kTileRows ? 1 : kMaxColumnTiles; }
 
-// Shared memory of a block, bytes; kTooMuchShared where a kernel takes fewer warps.
-constexpr int64_t kTooMuchShared = int64_t(1) << 40;
-template <typename Tile> int64_t columns_shared_bytes(const ClearProblem &p, bool backward, int warps, bool aligned);
+// What a columns kernel takes: bytes of shared memory of a block, and how many warps its registers allow on a
+// multiprocessor where it is one of the beat kernels, which take up to kBeatWarps in a block; else 0.
+struct ColumnsCost {
+  int64_t shared_bytes;
+  int resident_warps;
+};
+template <typename Tile> ColumnsCost columns_cost(const ClearProblem &p, bool backward, int warps, bool aligned);
+
+// Shared memory of a block, bytes.
 template <typename Tile> int64_t dense_shared_bytes(const ClearProblem &p, bool backward, int warps, int stages);
 
 template <typename Tile> cudaError_t run_columns(const ColumnsArguments &args, bool backward, cudaStream_t stream);

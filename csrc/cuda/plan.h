@@ -26,8 +26,8 @@ struct Plan {
 cudaError_t current_device(ClearDevice *device);
 Plan make_plan(const ClearProblem &problem, bool backward, const ClearDevice &device);
 
-// Shared memory of a block with the dtype's kernels, bytes.
-int64_t columns_bytes(const ClearProblem &problem, bool backward, int warps, bool aligned);
+// What a block takes with the dtype's kernels; of the dense ones, bytes of shared memory.
+ColumnsCost columns_cost(const ClearProblem &problem, bool backward, int warps, bool aligned);
 int64_t dense_bytes(const ClearProblem &problem, bool backward, int warps, int stages);
 
 } // namespace clear_cuda

@@ -11,7 +11,7 @@ import torch
 
 from clear_kernels import backends
 from clear_kernels.backends import NAMES, NATIVE, candidates, choose
-from clear_kernels.order import RULES, Call, Rule, order_of
+from clear_kernels.order import RULES, Call, Rule, Use, order_of
 
 # The module, whose name in the package is taken by its function of that name.
 REGISTRY = sys.modules[choose.__module__]
@@ -40,8 +40,17 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return facts
 
 
-def taken(leads: int = 12, **query: Any) -> str:
-    return choose(OnGpu(**query), leads, None)  # type: ignore[arg-type]
+def taken(leads: int = 12, use: Use = "packed", **query: Any) -> str:
+    return choose(OnGpu(**query), leads, None, use)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("head_dim", [32, 64, 128])
+def test_local_heartbeats_of_twelve_leads_take_cuda_on_hopper(head_dim: int, gpu: dict[str, Any]) -> None:
+    local: dict[str, Any] = {"use": "local", "head_dim": head_dim}
+    assert taken(**local) == taken(**local, dtype=torch.bfloat16) == "cuda"
+    others = [taken(8, **local), taken(**local, dtype=SINGLE), taken(**local | {"use": "visible"})]
+    gpu["capability"] = (8, 0)
+    assert [*others, taken(**local)] == ["triton"] * 4
 
 
 def test_triton_then_cuda_then_gather(gpu: dict[str, Any]) -> None:
@@ -71,7 +80,7 @@ def test_many_leads_take_cuda_and_too_many_gather(gpu: dict[str, Any]) -> None:
 def test_each_refusal_is_told_with_its_reason(gpu: dict[str, Any]) -> None:
     gpu["missing"]["triton"] = "Triton is not installed"
     gpu["refuses"]["cuda"] = "head dimension 300"
-    assert dict(candidates(OnGpu(), 12)) == {  # type: ignore[arg-type]
+    assert dict(candidates(OnGpu(), 12, "packed")) == {  # type: ignore[arg-type]
         "triton": "Triton is not installed",
         "cuda": "head dimension 300",
         "gather": None,
@@ -98,7 +107,7 @@ def test_a_measured_rule_decides() -> None:
     measured = Rule(("cuda", "triton"), "measured", capability=(90, 90), dtypes=(HALF,), head_dim=(33, 64))
     rules = (measured, *RULES)
     assert order_of(call, rules) == ("cuda", "triton")
-    others = (Call("cuda", 80, HALF, 64, 12), Call("cuda", 90, SINGLE, 64, 12), Call("cuda", 90, HALF, 32, 12))
+    others = (Call("cuda", 80, HALF, 64, 12), Call("cuda", 90, SINGLE, 64, 12), Call("cuda", 90, HALF, 16, 12))
     assert all(order_of(other, rules) == ("triton", "cuda") for other in others)
 
 
@@ -147,6 +156,7 @@ def test_a_choice_is_made_once_and_a_refusal_is_never_remembered(monkeypatch: py
         {"q": torch.empty(1, 1, 6, 64)},
         {"q": torch.empty(1, 1, 4, 64, device="meta")},
         {"leads": 4},
+        {"use": "packed"},
         {"backend": "cpu"},
     ],
     ids=str,
@@ -154,7 +164,7 @@ def test_a_choice_is_made_once_and_a_refusal_is_never_remembered(monkeypatch: py
 def test_another_kind_of_call_is_another_choice(other: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str | None] = []
     monkeypatch.setattr(REGISTRY, "_chosen", {})
-    monkeypatch.setattr(REGISTRY, "_able", lambda q, leads, backend: made.append(backend) or "gather")
+    monkeypatch.setattr(REGISTRY, "_able", lambda q, leads, backend, use: made.append(backend) or "gather")
     call: dict[str, Any] = {"q": torch.empty(1, 1, 4, 64), "leads": 2, "backend": None}
     for arguments in (call, call, call | other, call | other, call):
         assert choose(**arguments) == "gather"

@@ -164,7 +164,7 @@ def test_the_rule_serves_in_deterministic_mode_capture_and_tracing(gpu: Lab, mon
 )
 def test_alternatives_are_few_different_and_able(tile: Tile) -> None:
     found = tiling.alternatives(tile, 12)
-    assert 1 <= len(found) <= 3
+    assert 1 <= len(found) <= 5
     assert len({tile, *found}) == 1 + len(found)
     for other in found:
         assert other.parts == tile.parts
