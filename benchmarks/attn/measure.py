@@ -145,7 +145,12 @@ def _graphed(call: Call) -> Call:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         call()
-    return graph.replay
+
+    # A graph knows addresses only: masks and weights, which the call owns, must live as long as it.
+    def replay(_: Call = call) -> None:
+        graph.replay()
+
+    return replay
 
 
 def _error(contender: Contender, attend: Attend, case: Case, inputs: Inputs, direction: Direction) -> float:

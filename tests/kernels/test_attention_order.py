@@ -159,7 +159,7 @@ def test_a_choice_is_made_once_and_a_refusal_is_never_remembered(monkeypatch: py
         {"use": "packed"},
         {"backend": "cpu"},
     ],
-    ids=str,
+    ids=["dtype", "head dimension", "tokens", "device", "leads", "use", "backend"],
 )
 def test_another_kind_of_call_is_another_choice(other: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str | None] = []
