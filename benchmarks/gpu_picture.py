@@ -38,7 +38,7 @@ def draw(rows: list[dict[str, str]], target: Path) -> None:
             axis.bar(at, [100 * float(row["of_copy_bandwidth"]) for row in mine], 0.8 / len(names), label=name)
         axis.set(title=direction, ylabel="% of copy bandwidth")
         axis.grid(alpha=0.3, axis="y")
-    axes[0].legend(fontsize=7, ncols=min(5, len(names)))
+    axes[0].legend(fontsize=7, ncols=len(names), loc="lower center", bbox_to_anchor=(0.5, 1.12))
     axes[-1].set_xticks(range(len(cases)), cases, rotation=30, ha="right")
     figure.suptitle(f"{rows[0]['device']}, torch {rows[0]['torch']}, {rows[0]['commit']}", fontsize=9)
     figure.tight_layout()

@@ -71,6 +71,38 @@ def test_shapes_of_the_paper(dim: int, visible: str | bool | None, dtype: torch.
     )
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("dim", [32, 64, 96, 128])
+@pytest.mark.parametrize(("leads", "beats"), [(12, 1), (12, 15), (7, 6), (16, 5)])
+def test_beat_kernels_in_plain_calls(leads: int, beats: int, dim: int, dtype: torch.dtype) -> None:
+    # Large logits make the running softmax of the class rows change its reference.
+    for amplitude in (1.0, 3.0):
+        check(Case("grid", leads, beats, heads=1, dim=dim, dtype=dtype, amplitude=amplitude), EmulatedVariant())
+
+
+@pytest.mark.parametrize("dim", [32, 64, 96, 128])
+@pytest.mark.parametrize(
+    "fixed",
+    [
+        {"dropout_p": 0.2},
+        {"valid": "batch", "pattern": "empty_lead"},
+        {"valid": "shared", "pattern": "none"},
+        {"visible": "batch", "valid": "batch", "dropout_p": 0.2},
+        {"visible": "shared", "seen": "all"},
+    ],
+    ids=str,
+)
+def test_beat_kernels_with_masks_and_dropout(fixed: dict[str, Any], dim: int) -> None:
+    check(Case("grid", 12, 9, dim=dim, dtype=torch.bfloat16, **fixed), EmulatedVariant())
+
+
+@pytest.mark.parametrize("dim", [32, 64, 96, 128])
+@pytest.mark.parametrize("valid", [None, "batch"])
+def test_beat_kernels_in_chunks(valid: str | None, dim: int) -> None:
+    case = Case("grid", 12, 70, batch=1, heads=1, dim=dim, dtype=torch.bfloat16, valid=valid)
+    check(case, EmulatedVariant(gpu=MANY_CORES))
+
+
 @pytest.mark.parametrize("dtype", TILED)
 @pytest.mark.parametrize("dim", [8, 136, 200, 256])
 def test_other_head_dimensions(dim: int, dtype: torch.dtype) -> None:

@@ -244,7 +244,7 @@ def call(**changes: Any) -> Call:
         {"all_visible": True},
         {"leads": 5, "beats": 2},
     ],
-    ids=str,
+    ids=["strides", "dtype", "no mask", "shared mask", "no seed", "scale", "dropout", "visible", "leads"],
 )
 def test_calls_that_differ_are_prepared_apart(changes: dict[str, Any]) -> None:
     assert call() == call()
