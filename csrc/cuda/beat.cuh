@@ -16,11 +16,16 @@ constexpr int kUsualLeads = 12;
 
 // Largest blocks, and how many of them the compiler keeps registers for on a multiprocessor. A warp's class sums are in
 // registers, in the backward pass those of three tensors.
+// Turing, which has shared memory for half of them, is given more registers.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+template <int kDim, bool kPlain> constexpr int kBeatForwardBlocks = 2;
+#else
 template <int kDim, bool kPlain>
 constexpr int kBeatForwardBlocks = kDim == 32             ? (kPlain ? 5 : 4)
                                    : kDim == 64 && kPlain ? 4
                                    : kDim <= 96           ? 3
                                                           : 2;
+#endif
 constexpr int kBeatBackwardBlocks = 2;
 
 // A lane's share of the rows of a column: 16 bytes at a time, kAcross lanes to a row.

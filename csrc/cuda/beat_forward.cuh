@@ -12,6 +12,7 @@ template <typename T, int kDim> struct BeatForwardShared {
   T *class_q, *class_k, *class_v; // [L, ld]
   float *self;                    // [16]: logits of the class tokens to themselves
   float *max, *sum;               // [warps, 16]: of the class rows, over a warp's columns
+  int *place;                     // batch, head and chunk, which need no register meanwhile
   T *tiles;                       // [warps, 2, 3, L, ld]
   int set_elements;
 
@@ -23,6 +24,7 @@ template <typename T, int kDim> struct BeatForwardShared {
     self = carver.take<float>(kTileRows);
     max = carver.take<float>(warps * kTileRows);
     sum = carver.take<float>(warps * kTileRows);
+    place = carver.take<int>(3);
     set_elements = 3 * tile;
     tiles = carver.take<T>(warps * 2 * set_elements);
   }
@@ -175,7 +177,7 @@ __global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kPl
     beat_forward(const __grid_constant__ ColumnsArguments args) {
   const ClearProblem &p = args.problem;
   const int warps = args.plan.warps, leads = kLeads == 0 ? p.leads : kLeads, tile = leads * kBeatLd<kDim>;
-  const ColumnsBlock block(p, args.plan);
+  ColumnsBlock block(p, args.plan);
   const LanePlace at;
   const BeatDropout<kPlain> dropout{{p, block.batch, block.head}};
   Carver carver{dynamic_shared()};
@@ -186,7 +188,9 @@ __global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kPl
   const T *class_k_right = right_place<kDim>(shared.class_k, leads);
   const LaneRows<kDim, kLeads> rows(leads);
 
-  int64_t column = block.begin + block.warp;
+  // Tokens are counted in 32 bits, and registers are scarce.
+  int column = static_cast<int>(block.begin) + block.warp;
+  const int end = static_cast<int>(block.end), beats = static_cast<int>(p.beats);
   ColumnMasks<1> masks = beat_masks<kPlain>(p, block.batch, column, leads);
   Cursor<T, kDim, kLeads, CLEAR_Q> from_q(args, block, rows, column);
   Cursor<T, kDim, kLeads, CLEAR_K> from_k(args, block, rows, column);
@@ -200,10 +204,15 @@ __global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kPl
     from_v.stage(target + 2 * tile, args, rows, wanted.valid);
   };
   copy_commit();
-  if (column < block.end) stage(tiles, masks);
+  if (column < end) stage(tiles, masks);
   copy_commit();
   copy_wait<1>();
   __syncthreads();
+  if (block.thread == 0) {
+    shared.place[0] = static_cast<int>(block.batch);
+    shared.place[1] = static_cast<int>(block.head);
+    shared.place[2] = static_cast<int>(block.chunk);
+  }
   if (block.warp == 0) {
     float self[2];
     TensorTile<T>::paired(self, {shared.class_q, kBeatLd<kDim>, leads}, {shared.class_k, kBeatLd<kDim>, leads}, 0,
@@ -215,11 +224,11 @@ __global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kPl
   }
 
   ClassSoftmax<kDim> state;
-  while (column < block.end) {
-    const int64_t next = column + warps;
+  while (column < end) {
+    const int next = column + warps;
     const uint32_t bits = beat_bits(dropout, p, at, column);
     ColumnMasks<1> next_masks(0);
-    if (next < block.end) {
+    if (next < end) {
       next_masks = beat_masks<kPlain>(p, block.batch, next, leads);
       from_q.advance(args);
       from_k.advance(args);
@@ -241,7 +250,7 @@ __global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kPl
       const int lead = at.g + 8 * i;
       foreign[i] = real[i] ? product(foreign[i], args.scale) : -infinity<float>();
       if (at.t == 0 && lead < leads && !masks.is_global(lead)) {
-        row_lse[lead * p.beats + column] = real[i] ? lse[i] : infinity<float>();
+        row_lse[lead * beats + column] = real[i] ? lse[i] : infinity<float>();
       }
     }
     state.advance(weight, foreign);
@@ -275,6 +284,9 @@ __global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kPl
     }
   }
   __syncthreads();
+  block.batch = shared.place[0];
+  block.head = shared.place[1];
+  block.chunk = shared.place[2];
   finish_class_rows(args, block, shared, dropout);
 }
 

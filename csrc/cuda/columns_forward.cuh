@@ -255,15 +255,15 @@ __device__ __forceinline__ void finish_class_rows(const ColumnsArguments &args, 
   }
 }
 
-template <typename Tile, int kTiles, int kDim>
-__global__ void __launch_bounds__(kColumnThreads, (kColumnBlocks<kTiles, kDim>))
+template <typename Tile, int kTiles>
+__global__ void __launch_bounds__(kColumnThreads, (kColumnBlocks<kTiles, 0>))
     columns_forward(const __grid_constant__ ColumnsArguments args) {
   using T = typename Tile::Element;
   constexpr int kRows = kTiles * kTileRows;
   const ClearProblem &p = args.problem;
   const int warps = args.plan.warps;
   const ColumnsBlock block(p, args.plan);
-  const TileShape shape = known_shape<Tile, kDim>(p, args.plan);
+  const TileShape shape = tile_shape<Tile>(p.dim, args.plan.aligned);
   const Dropout<float> dropout = {p, block.batch, block.head};
   Carver carver{dynamic_shared()};
   const ColumnsForwardShared<Tile> shared(carver, shape, p.leads, kRows, warps, block.warp);

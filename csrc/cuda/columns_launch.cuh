@@ -17,17 +17,19 @@ struct ColumnsKernel {
   ColumnsCost cost;
 };
 
-template <typename Tile, int kTiles, int kDim>
-ColumnsKernel columns_kernel_of(const ClearProblem &p, bool backward, int warps) {
-  const TileShape shape = tile_shape<Tile>(p.dim, true);
-  const int rows = column_tiles(p.leads) * kTileRows;
+template <typename Tile, int kTiles, int kDim> ColumnsKernel columns_backward_of(const ClearProblem &p, int warps) {
   Carver carver = Carver::nowhere();
-  if (backward) {
-    ColumnsBackwardShared<Tile>(carver, shape, p.leads, rows, warps, 0);
-    return {columns_backward<Tile, kTiles, kDim>, {carver.used, 0}};
-  }
-  ColumnsForwardShared<Tile>(carver, shape, p.leads, rows, warps, 0);
-  return {columns_forward<Tile, kTiles, kDim>, {carver.used, 0}};
+  const int rows = column_tiles(p.leads) * kTileRows;
+  ColumnsBackwardShared<Tile>(carver, tile_shape<Tile>(p.dim, true), p.leads, rows, warps, 0);
+  return {columns_backward<Tile, kTiles, kDim>, {carver.used, 0}};
+}
+
+template <typename Tile, int kTiles> ColumnsKernel columns_kernel_of(const ClearProblem &p, bool backward, int warps) {
+  if (backward) return columns_backward_of<Tile, kTiles, 0>(p, warps);
+  Carver carver = Carver::nowhere();
+  const int rows = column_tiles(p.leads) * kTileRows;
+  ColumnsForwardShared<Tile>(carver, tile_shape<Tile>(p.dim, true), p.leads, rows, warps, 0);
+  return {columns_forward<Tile, kTiles>, {carver.used, 0}};
 }
 
 // Of the beat kernels. Their backward pass has registers for the usual leads and rows of up to 64 elements.
@@ -43,7 +45,7 @@ ColumnsKernel beat_kernel_of(const ClearProblem &p, bool backward, int warps) {
     BeatBackwardShared<T, kDim>(carver, p.leads, warps);
     return {beat_backward<T, kDim, kLeads, kPlain>, {carver.used, kBeatWarps * kBeatBackwardBlocks}};
   } else {
-    return columns_kernel_of<Tile, 1, kDim>(p, backward, warps);
+    return columns_backward_of<Tile, 1, kDim>(p, warps);
   }
 }
 
@@ -54,7 +56,7 @@ template <typename Tile, int kDim> ColumnsKernel beat_kernel(const ClearProblem 
 }
 
 template <typename Tile> ColumnsKernel columns_kernel(const ClearProblem &p, bool backward, int warps, bool aligned) {
-  if (column_tiles(p.leads) > 1) return columns_kernel_of<Tile, kMaxColumnTiles, 0>(p, backward, warps);
+  if (column_tiles(p.leads) > 1) return columns_kernel_of<Tile, kMaxColumnTiles>(p, backward, warps);
   if constexpr (sizeof(typename Tile::Element) == 2) {
     switch (aligned ? p.dim : 0) {
     case 32:
@@ -69,7 +71,7 @@ template <typename Tile> ColumnsKernel columns_kernel(const ClearProblem &p, boo
       break;
     }
   }
-  return columns_kernel_of<Tile, 1, 0>(p, backward, warps);
+  return columns_kernel_of<Tile, 1>(p, backward, warps);
 }
 
 template <typename Tile> ColumnsCost columns_cost(const ClearProblem &p, bool backward, int warps, bool aligned) {

@@ -48,10 +48,24 @@ int64_t resident_blocks(const ColumnsCost &cost, int warps, const ClearDevice &d
   return cost.resident_warps == 0 ? by_memory : std::min<int64_t>(by_memory, cost.resident_warps / warps);
 }
 
-// Warps per block, of `blocks` blocks with `columns` columns each. Of the columns kernels: as many resident warps as
-// can be, and little idle time in the last group of columns. Of the beat kernels: so that the blocks are done soonest,
-// in rounds that each take as long as a warp needs for its columns, and for one more to begin and to end; forward by
-// two warps at least, as blocks of one were slower than that by up to a quarter on an H200.
+// How good `warps` warps in a block of the columns kernels are: as many resident ones as can be, and little idle time
+// in the last group of columns.
+double columns_score(int64_t resident, int warps, int64_t columns) {
+  const double busy = double(columns) / double(divide_up<int64_t>(columns, warps) * warps);
+  return double(std::min<int64_t>(resident * warps, kWantedWarps)) * busy;
+}
+
+// The same of the beat kernels: that `blocks` blocks are done soon, in rounds that each take as long as a warp needs
+// for its columns, and for one more to begin and to end. Forward, a warp alone was slower than that by up to a quarter
+// on an H200.
+double beats_score(int64_t resident, int warps, int64_t columns, int64_t blocks, bool backward,
+                   const ClearDevice &device) {
+  const int64_t rounds = divide_up(blocks, std::max<int64_t>(resident, 1) * device.multiprocessors);
+  const double time = double(rounds) * double(divide_up<int64_t>(columns, warps) + 1);
+  return !backward && warps == 1 && columns > 1 ? 0.0 : 1.0 / time;
+}
+
+// Warps per block, of `blocks` blocks with `columns` columns each.
 int choose_column_warps(const ClearProblem &p, bool backward, bool aligned, int64_t blocks, int64_t columns,
                         const ClearDevice &device) {
   int best = 0;
@@ -60,13 +74,9 @@ int choose_column_warps(const ClearProblem &p, bool backward, bool aligned, int6
     const ColumnsCost cost = columns_cost(p, backward, warps, aligned);
     const bool beats = cost.resident_warps != 0;
     if (cost.shared_bytes > device.shared_per_block || (beats && warps > kBeatWarps)) break;
-    const int64_t resident = std::max<int64_t>(resident_blocks(cost, warps, device), 1);
-    const int64_t each = divide_up<int64_t>(columns, warps);
-    const double busy =
-        double(std::min<int64_t>(resident * warps, kWantedWarps)) * double(columns) / double(each * warps);
-    const double soon = 1.0 / double(divide_up(blocks, resident * device.multiprocessors) * (each + 1));
-    const bool alone = !backward && warps == 1 && columns > 1;
-    const double score = !beats ? busy : alone ? soon / 1e6 : soon;
+    const int64_t resident = resident_blocks(cost, warps, device);
+    const double score = beats ? beats_score(resident, warps, columns, blocks, backward, device)
+                               : columns_score(resident, warps, columns);
     if (score >= best_score) {
       best = warps;
       best_score = score;

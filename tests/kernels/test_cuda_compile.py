@@ -99,11 +99,13 @@ def test_every_architecture_has_code(usages: list[Any]) -> None:
         pytest.skip(f"TORCH_CUDA_ARCH_LIST={os.environ['TORCH_CUDA_ARCH_LIST']} says what is built")
     kernels = {arch: {(u.kernel, u.dtype, u.size) for u in usages if u.arch == arch} for arch in wanted}
     assert all(kernels[arch] == kernels[wanted[0]] and kernels[arch] for arch in wanted)
+    backward = {32: "beat_backward", 64: "beat_backward", 96: "columns_backward", 128: "columns_backward"}
     tuned = {
-        (f"columns_{way}", dtype, f"1x{dim}")
-        for way in ("forward", "backward")
+        (kernel, dtype, f"1x{dim}" if kernel == "columns_backward" else f"{dim}x12x{plain}")
         for dtype in ("bfloat16", "float16")
         for dim in TUNED
+        for kernel in ("beat_forward", backward[dim])
+        for plain in (0, 1)
     }
     assert tuned <= kernels[wanted[0]]
 
@@ -115,7 +117,7 @@ def test_nothing_spills(usages: list[Any]) -> None:
 def test_enough_warps_find_registers(usages: list[Any]) -> None:
     assert not [u for u in usages if u.warps_by_registers < 8]
     # The local kernels are to hide the latency of memory.
-    local = [u for u in usages if u.kernel.startswith("columns") and u.size in ("1x32", "1x64", "1x96")]
+    local = [u for u in usages if u.kernel == "columns_backward" and u.size in ("1x32", "1x64", "1x96")]
     assert not [u for u in local if u.dtype == "float16" and u.warps_by_registers < 16]
     assert not [u for u in local if u.dtype == "bfloat16" and u.arch != "75" and u.warps_by_registers < 16]
 

@@ -18,14 +18,15 @@ GPUS = {
     "sm_120": (170, 99 * KIB, 100 * KIB),
 }
 # Warps of a multiprocessor that must find shared memory at a time, by head dimension: what the tiles leave on each GPU.
-# Below some 8 there are too few to hide the latency of the loads, as at large D on GPUs of 64 and 100 KiB.
+# Each warp of the beat kernels has a column under way while it works on another, and their registers allow 8 in the
+# backward pass; the columns kernels (backward at D 96 and 128) want more.
 COLUMN_WARPS = {
-    "sm_75": {32: 8, 64: 5, 96: 3, 128: 1},
-    "sm_80": {32: 20, 64: 12, 96: 8, 128: 8},
-    "sm_86": {32: 12, 64: 8, 96: 6, 128: 4},
-    "sm_90": {32: 30, 64: 16, 96: 12, 128: 10},
-    "sm_100": {32: 30, 64: 16, 96: 12, 128: 10},
-    "sm_120": {32: 12, 64: 8, 96: 6, 128: 4},
+    "sm_75": {32: 6, 64: 4, 96: 3, 128: 1},
+    "sm_80": {32: 16, 64: 8, 96: 8, 128: 6},
+    "sm_86": {32: 10, 64: 6, 96: 4, 128: 4},
+    "sm_90": {32: 18, 64: 10, 96: 12, 128: 8},
+    "sm_100": {32: 18, 64: 10, 96: 12, 128: 8},
+    "sm_120": {32: 8, 64: 6, 96: 4, 128: 4},
 }
 DENSE_WARPS = {
     "sm_75": {32: 8, 64: 4, 96: 4, 128: 4},
