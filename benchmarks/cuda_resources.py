@@ -34,8 +34,8 @@ class Usage:
     """One kernel on one architecture.
 
     ``size`` is D, the leads, 0 for any, and 1 for plain calls (beat), the tile count and, backward, D, 0 for any
-    (columns), or D / 16 of a block (dense). Spills are known from the assembler's report alone; a built module tells the
-    stack, which holds them.
+    (columns), or D / 16 of a block (dense). Spills are known from the assembler's report alone; a built module tells
+    the stack, which holds them.
     """
 
     arch: str

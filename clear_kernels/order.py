@@ -77,7 +77,7 @@ RULES = (
     *(
         Rule(
             ("cuda", "triton"),
-            "measured on an H200, forward and backward together: benchmarks/results/gpu_h200.csv",
+            "measured on an H200, forward and backward together (docs/kernels.md)",
             capability=(90, 90),
             dtypes=(torch.bfloat16, torch.float16),
             head_dim=(head_dim, head_dim),
