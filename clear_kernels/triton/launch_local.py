@@ -15,6 +15,7 @@ from clear_kernels.triton.tiling import (
     LocalTile,
     Target,
     heads_per_program,
+    is_split,
     local_backward_tile,
     local_forward_tile,
     merge_block,
@@ -59,7 +60,8 @@ def forward(call: Call) -> Tuned[LocalTile]:
 
         return in_parts
 
-    rule = local_forward_tile(*_tile_shape(call), dropout=dropout, padded=valid is not None)
+    split = is_split(call.heads, call.beats, call.leads)
+    rule = local_forward_tile(*_tile_shape(call), dropout=dropout, padded=valid is not None, split=split)
     return Tuned(call, call.question("local_forward", visible=visible, valid=valid, dropout=seed), rule, start)
 
 
@@ -100,8 +102,13 @@ def backward(call: Call) -> Tuned[LocalTile]:
 
         return in_parts
 
-    shape = _tile_shape(call)
-    rule = local_backward_tile(*shape, dropout=dropout, padded=valid is not None, visible=visible is not None)
+    rule = local_backward_tile(
+        *_tile_shape(call),
+        dropout=dropout,
+        padded=valid is not None,
+        visible=visible is not None,
+        split=is_split(call.heads, call.beats, call.leads),
+    )
     return Tuned(call, call.question("local_backward", visible=visible, valid=valid, dropout=seed), rule, start)
 
 

@@ -135,9 +135,17 @@ def _whole(head_dim: int) -> tuple[int, int]:
 
 
 def local_forward_tile(
-    leads: int, head_dim: int, itemsize: int, precision: str, target: Target, *, dropout: bool, padded: bool
+    leads: int,
+    head_dim: int,
+    itemsize: int,
+    precision: str,
+    target: Target,
+    *,
+    dropout: bool,
+    padded: bool,
+    split: bool,
 ) -> LocalTile:
-    """The tile of ``local_forward``; dropout and padding masks take registers of their own."""
+    """The tile of ``local_forward``; dropout, padding masks and split heads take registers of their own."""
     units = machine(itemsize, precision, target)
     if units == "none" or itemsize == 4:
         warps = 16 if itemsize == 4 and head_dim > 64 else 8
@@ -155,7 +163,7 @@ def local_forward_tile(
     stages = 2 if 2 * 3 * rows * sum(parts) * itemsize <= target.shared // 2 else 1
     if rows > 64 or head_dim > 128:
         return _local(leads, 64, parts, warps=8, stages=1, blocks=1)
-    if units == "hopper" and head_dim <= 64 and not padded:
+    if units == "hopper" and head_dim <= 64 and not padded and not split:
         return _local(leads, 64, _whole(head_dim), warps=4, stages=3 if head_dim <= 32 else stages, blocks=4)
     blocks = 3 if head_dim <= (64 if units == "hopper" else 32 if units == "blackwell" else 0) else 2
     return _local(leads, 64, parts, warps=4, stages=stages, blocks=blocks)
@@ -171,20 +179,22 @@ def local_backward_tile(
     dropout: bool,
     padded: bool,
     visible: bool,
+    split: bool,
 ) -> LocalTile:
-    """The tile of ``local_backward``; dropout, padding masks and visible beats take registers of their own."""
+    """The tile of ``local_backward``; dropout, padding, visible beats and split heads take registers of their own."""
     units = machine(itemsize, precision, target)
     if units == "none":
         warps = 16 if itemsize == 4 and head_dim > 32 else 8
         return _local(leads, 32, _whole(head_dim), warps, stages=1, blocks=1)
     parts = _whole(head_dim)
     plain = not dropout and not padded and (head_dim <= 32 or not visible)
-    if units == "hopper" and itemsize == 2 and head_dim <= 128 and plain and _rows(leads, 64) == 64:
-        if head_dim > 96:
-            return _local(leads, 32, parts, warps=4, stages=2, blocks=2)
-        if head_dim > 64:
+    if units == "hopper" and itemsize == 2 and plain and _rows(leads, 64) == 64:
+        if head_dim <= 64:
+            return _local(leads, 64, parts, warps=4, stages=2, blocks=2)
+        if head_dim <= 96 and not split:
             return _local(leads, 64, head_parts(head_dim), warps=8, stages=1, blocks=1)
-        return _local(leads, 64, parts, warps=4, stages=2, blocks=2)
+        if 96 < head_dim <= 128:
+            return _local(leads, 32, parts, warps=4, stages=2, blocks=2)
     if head_dim > 64 or itemsize == 4 or _rows(leads, 32) > 64:
         return _local(leads, 32, parts, warps=8, stages=1, blocks=1)
     # Warp-group products read their operands from shared memory; elsewhere, and beside the random numbers of dropout,
@@ -279,7 +289,8 @@ def shared_bound(leads: int, head_dim: int, itemsize: int, precision: str, targe
 
     It is the local backward kernel's; the others have the same rows or 32, and fewer operands at once.
     """
-    tile = local_backward_tile(leads, head_dim, itemsize, precision, target, dropout=False, padded=False, visible=False)
+    options = {"dropout": False, "padded": False, "visible": False, "split": False}
+    tile = local_backward_tile(leads, head_dim, itemsize, precision, target, **options)
     return 6 * max(tile.rows, 32) * whole_head(head_dim) * itemsize
 
 
@@ -312,6 +323,12 @@ def _rows(leads: int, smallest: int) -> int:
 def _local(leads: int, smallest: int, parts: tuple[int, int], warps: int, stages: int, blocks: int) -> LocalTile:
     rows = _rows(leads, smallest)
     return LocalTile(parts, warps, stages, blocks, rows, rows // leads - 1)
+
+
+def is_split(heads: int, beats: int, leads: int) -> bool:
+    """Whether the usual tile, of 64 rows, leaves a head of ``heads`` = B * H to several programs."""
+    columns = max(1, 64 // leads - 1)
+    return splits(heads, -(-beats // columns)) > 1
 
 
 def splits(heads: int, tiles: int) -> int:

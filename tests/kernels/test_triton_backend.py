@@ -122,8 +122,10 @@ def test_head_parts_hold_every_head_dimension() -> None:
 @pytest.mark.parametrize("target", [H200, A100, T4], ids=str)
 def test_a_local_tile_holds_the_class_rows_and_a_column(target: Target) -> None:
     for leads in range(1, 65):
-        forward = tiling.local_forward_tile(leads, 64, 2, "ieee", target, dropout=False, padded=False)
-        backward = tiling.local_backward_tile(leads, 64, 2, "ieee", target, dropout=False, padded=False, visible=False)
+        forward = tiling.local_forward_tile(leads, 64, 2, "ieee", target, dropout=False, padded=False, split=False)
+        backward = tiling.local_backward_tile(
+            leads, 64, 2, "ieee", target, dropout=False, padded=False, visible=False, split=False
+        )
         for tile in (forward, backward):
             assert tile.columns >= 1
             assert leads * (tile.columns + 1) <= tile.rows <= 128

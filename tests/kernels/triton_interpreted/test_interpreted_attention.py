@@ -75,7 +75,9 @@ def test_long_records_are_split_and_merged(visible: str | None, monkeypatch: pyt
 
 def test_a_program_takes_several_heads_across_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiling, "WAVES", 1)
-    tile = tiling.local_forward_tile(3, 16, 4, "ieee", tiling.Target(90, 232_448, 1), dropout=True, padded=True)
+    tile = tiling.local_forward_tile(
+        3, 16, 4, "ieee", tiling.Target(90, 232_448, 1), dropout=True, padded=True, split=False
+    )
     assert 9 % tiling.heads_per_program(9, tile, tiling.Target(90, 232_448, 1)) in (0, 1)
     check(Case("grid", 3, 25, batch=3, heads=3, visible="batch", valid="batch", dropout_p=0.2))
 
