@@ -79,7 +79,7 @@ def forward(call: Call, sequence: Sequence) -> Start:
     strides = *q.strides, *k.strides, *v.strides, *token_major_strides(call.shape)[:3], *sequence.batch_strides
     dropout = seed is not None
     shape = _tile_shape(call)
-    whole, rule = whole_forward_tile(*shape), dense_forward_tile(*shape)
+    whole, rule = whole_forward_tile(*shape), dense_forward_tile(*shape, padded=sequence.valid)
 
     def start_whole(tile: WholeTile) -> Start:
         return Launch(
@@ -151,7 +151,7 @@ def backward(call: Call, sequence: Sequence) -> Start:
     rule = dense_query_tile(*shape, dropout=dropout)
     one = Tuned(call, _question("tile_backward", call, sequence, seed), whole, start_whole)
     query = Tuned(call, _question("dense_backward_query", call, sequence, seed), rule, start_query)
-    rule = dense_key_tile(*shape, listed=sequence.listed)
+    rule = dense_key_tile(*shape, listed=sequence.listed, dropout=dropout)
     key = Tuned(call, _question("dense_backward_key", call, sequence, seed), rule, start_key)
 
     def run(

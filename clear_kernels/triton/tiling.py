@@ -235,8 +235,8 @@ def whole_backward_tile(head_dim: int, itemsize: int, precision: str, target: Ta
     return WholeTile(head_parts(head_dim), warps=4, stages=1, blocks=4 if head_dim <= 64 else 2, rows=64)
 
 
-def dense_forward_tile(head_dim: int, itemsize: int, precision: str, target: Target) -> DenseTile:
-    """The tile of ``dense_forward``."""
+def dense_forward_tile(head_dim: int, itemsize: int, precision: str, target: Target, *, padded: bool) -> DenseTile:
+    """The tile of ``dense_forward``; a padding mask takes registers of its own."""
     units = machine(itemsize, precision, target)
     if units == "none" or itemsize == 4 or head_dim > 128:
         parts = _plain(head_dim, itemsize, units) if itemsize == 2 or head_dim > 64 else _whole(head_dim)
@@ -248,7 +248,7 @@ def dense_forward_tile(head_dim: int, itemsize: int, precision: str, target: Tar
     if units == "ampere" and head_dim > 64:
         return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=32)
     if units == "hopper" and 64 < head_dim <= 96:
-        return DenseTile(head_parts(head_dim), warps=4, stages=3, blocks=3, queries=64, keys=32)
+        return DenseTile(head_parts(head_dim), warps=4, stages=3, blocks=2 if padded else 3, queries=64, keys=32)
     keys = 64 if head_dim <= 64 and units == "hopper" else 32
     return DenseTile(head_parts(head_dim), warps=4, stages=2, blocks=2, queries=64, keys=keys)
 
@@ -270,14 +270,16 @@ def dense_query_tile(head_dim: int, itemsize: int, precision: str, target: Targe
     return DenseTile(head_parts(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=keys)
 
 
-def dense_key_tile(head_dim: int, itemsize: int, precision: str, target: Target, *, listed: bool) -> DenseTile:
-    """The tile of ``dense_backward_key``; a list of visible beats takes registers of its own."""
+def dense_key_tile(
+    head_dim: int, itemsize: int, precision: str, target: Target, *, listed: bool, dropout: bool
+) -> DenseTile:
+    """The tile of ``dense_backward_key``; a list of visible beats and dropout take registers of their own."""
     units = machine(itemsize, precision, target)
     if units == "none" or itemsize == 4 or head_dim > 128:
         if units == "none" and itemsize == 2 and head_dim > 32:
             return DenseTile(_halves(head_dim), warps=8, stages=1, blocks=1, queries=16, keys=16)
         return DenseTile(_halves(head_dim), 8, stages=1, blocks=1, queries=32 if head_dim <= 64 else 16, keys=32)
-    if units == "hopper" and 64 < head_dim <= 96 and not listed:
+    if units == "hopper" and 64 < head_dim <= 96 and not listed and not dropout:
         return DenseTile(head_parts(head_dim), warps=4, stages=1, blocks=2, queries=32, keys=64)
     if head_dim <= (32 if units == "ampere" else 64):
         return DenseTile(head_parts(head_dim), warps=4, stages=1, blocks=2, queries=32, keys=64)
