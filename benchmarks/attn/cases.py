@@ -95,6 +95,11 @@ GPU_CASES = (
     replace(_GPU, name="packed", use="packed", dim=96, kept=36),
     replace(_GPU, name="small-batch", batch=8, graph=True),
 )
+GPU_MORE = (
+    replace(_GPU, name="local-d32", heads=16, dim=32),
+    replace(_GPU, name="local-d96", dim=96),
+    replace(_GPU, name="local-d128", dim=128),
+)
 GPU_SCALING = tuple(
     Case(f"holter-t{beats}", "local", batch=1, heads=8, dim=64, beats=beats, dtype=torch.bfloat16)
     for beats in (1000, 3000, 10_000, 30_000, 100_000)
@@ -110,7 +115,7 @@ def select(names: str, device: torch.device, dtype: torch.dtype | None) -> list[
     cuda = device.type == "cuda"
     groups = {
         "default": GPU_CASES if cuda else CPU_CASES,
-        "more": () if cuda else CPU_MORE,
+        "more": GPU_MORE if cuda else CPU_MORE,
         "scaling": GPU_SCALING if cuda else CPU_SCALING,
     }
     groups["all"] = groups["default"] + groups["more"] + groups["scaling"]

@@ -30,6 +30,7 @@ class Contender:
 
     ``layer`` ones include the projections, are given ``Inputs.tokens`` and are compared with each other.
     ``masked`` is False for one that attends everything: another result, kept as the bound of dense attention.
+    ``ours`` ones belong to this project, which answers for them if they fail.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Contender:
     build: Callable[[Case, torch.device], Attend]
     layer: bool = False
     masked: bool = True
+    ours: bool = False
 
 
 def contenders() -> dict[str, Contender]:
@@ -54,7 +56,9 @@ def contenders() -> dict[str, Contender]:
             masked=False,
         ),
         Contender("flex", "FlexAttention, compiled, block mask", _refuse_flex, _flex),
-        Contender("layer", "BeatSparseAttention, projections included", _refuse_layer, _our_layer, layer=True),
+        Contender(
+            "layer", "BeatSparseAttention, projections included", _refuse_layer, _our_layer, layer=True, ours=True
+        ),
         Contender("mha", "nn.MultiheadAttention, per-head float mask, weights", _refuse_mha, _mha, layer=True),
     ]
     return {contender.name: contender for contender in everyone}
@@ -64,7 +68,7 @@ def _backend(name: str) -> Contender:
     def refuse(case: Case, device: torch.device, _: Direction) -> str | None:
         return refusal(name, torch.empty(1, 1, 0, case.dim, dtype=case.dtype, device=device), case.leads)
 
-    return Contender(name, f"clear_kernels, backend {name!r}", refuse, partial(_ours, backend=name))
+    return Contender(name, f"clear_kernels, backend {name!r}", refuse, partial(_ours, backend=name), ours=True)
 
 
 def _ours(case: Case, _: torch.device, backend: str) -> Attend:

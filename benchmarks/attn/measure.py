@@ -31,7 +31,8 @@ class Result:
     case: Case
     direction: Direction
     contender: Contender
-    reason: str = ""  # why it did not run; then the rest means nothing
+    reason: str = ""  # why it did not run; then the times mean nothing
+    failed: bool = False  # it was to run, and raised that reason
     p20: float = math.nan
     p50: float = math.nan
     p80: float = math.nan
@@ -64,7 +65,7 @@ def measure(
     refused: list[Result] = []
     ready: list[tuple[Contender, list[Call], Result]] = []
     for contender in entrants:
-        reason = contender.refuse(case, device, direction)
+        reason, failed = contender.refuse(case, device, direction), False
         if reason is None:
             try:
                 attend = contender.build(case, device)
@@ -79,7 +80,8 @@ def measure(
                 continue
             except (ArithmeticError, NotImplementedError, RuntimeError) as failure:
                 reason = f"{type(failure).__name__}: {str(failure).strip().partition(chr(10))[0][:200]}"
-        refused.append(Result(case, direction, contender, reason=reason))
+                failed = True
+        refused.append(Result(case, direction, contender, reason=reason, failed=failed))
     (copy, copied), (product, flop) = large_copy(device), matrix_product(device, case.dtype)
     product()
     turns = [*(calls for _, calls, _ in ready), [product], [copy]]

@@ -56,8 +56,7 @@ double columns_score(int64_t resident, int warps, int64_t columns) {
 }
 
 // The same of the beat kernels: that `blocks` blocks are done soon, in rounds that each take as long as a warp needs
-// for its columns, and for one more to begin and to end. Forward, a warp alone was slower than that by up to a quarter
-// on an H200.
+// for its columns, and for one more to begin and to end. Forward, a warp alone was slower than that on an H200.
 double beats_score(int64_t resident, int warps, int64_t columns, int64_t blocks, bool backward,
                    const ClearDevice &device) {
   const int64_t rounds = divide_up(blocks, std::max<int64_t>(resident, 1) * device.multiprocessors);

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+import attn_bench
 from attn import truth
 from attn.cases import CPU_CASES, CPU_MORE, GPU_CASES, GPU_SCALING, Case, select
 from attn.contenders import Contender, contenders
@@ -82,6 +84,21 @@ def test_wrong_contender_is_not_timed() -> None:
     assert good.contender.name == "gather"
     assert good.p50 > 0
     assert bad.reason.startswith("ArithmeticError: relative error")
+    assert bad.failed
+
+
+@pytest.mark.parametrize(("ours", "status"), [(True, 1), (False, 0)])
+def test_only_a_failure_of_ours_fails_the_benchmark(
+    ours: bool, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(case: Case, device: torch.device) -> Any:
+        raise RuntimeError("out of memory")
+
+    broken = Contender("broken", "", lambda *_: None, fails, ours=ours)
+    monkeypatch.setattr(attn_bench, "contenders", lambda: {"broken": broken})
+    monkeypatch.setattr(attn_bench, "select", lambda names, *_: [] if names == "scaling" else [USES[0]])
+    assert attn_bench.main(["--device", "cpu", "--quick"]) == status
+    assert "RuntimeError: out of memory" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("case", USES, ids=lambda case: case.name)
