@@ -25,7 +25,10 @@ ARCHITECTURES = ("75", "80", "90", "100", "120")
 FEATURES = ("75", "80")  # the sources are compiled for these and assembled for every architecture, as in setup.py
 
 # Kernel families whose registers must never spill, and the threads of their largest block.
-THREADS = {"beat": 128, "columns": 256, "dense": 128, "rows": 256, "merge": 256, "list": 256}
+THREADS = {
+    **{"beat": 128, "columns": 256, "head": 256, "packed": 128, "dense": 128},
+    **{"rows": 256, "merge": 256, "list": 256},
+}
 REGISTERS_PER_MULTIPROCESSOR = 65536
 
 
@@ -33,9 +36,9 @@ REGISTERS_PER_MULTIPROCESSOR = 65536
 class Usage:
     """One kernel on one architecture.
 
-    ``size`` is D, the leads, 0 for any, and 1 for plain calls (beat), the tile count and, backward, D, 0 for any
-    (columns), or D / 16 of a block (dense). Spills are known from the assembler's report alone; a built module tells
-    the stack, which holds them.
+    ``size`` is D, the leads, 0 for any, and 1 for plain calls (beat), D and 1 with dropout (head), D (packed), the tile
+    count and, backward, D, 0 for any (columns), or D / 16 of a block (dense). Spills are known from the assembler's
+    report alone; a built module tells the stack, which holds them.
     """
 
     arch: str

@@ -23,21 +23,24 @@ GRIDS = ((12, 15, 64), (12, 5, 32), (3, 9, 96), (20, 3, 24), (2, 130, 16))  # le
 
 
 def calls(dtype: torch.dtype, *, quick: bool) -> Iterator[tuple[Any, list[Tensor], dict[str, Any]]]:
-    """Function, inputs on the GPU and options of each call; on the CPU where there is no GPU, to try the script."""
+    """Function, inputs on the GPU and options of each call; on the CPU where there is no GPU, to try the script.
+
+    Everything is made on the CPU and copied, so that the checkers have few kernels of PyTorch to watch.
+    """
     generator = torch.Generator().manual_seed(0)
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
     def inputs(tokens: int, dim: int) -> list[Tensor]:
-        packed = torch.randn(2, tokens, 3, 2, dim, generator=generator).to(device, dtype)
+        packed = torch.randn(2, tokens, 3, 2, dim, generator=generator).to(dtype).to(device)
         return [x.requires_grad_() for x in packed.permute(2, 0, 3, 1, 4).unbind(0)]
 
     for leads, beats, dim in GRIDS[:2] if quick else GRIDS:
-        mask, valid = (torch.rand(2, leads, beats, generator=generator).to(device) < share for share in (0.5, 0.8))
+        mask, valid = ((torch.rand(2, leads, beats, generator=generator) < share).to(device) for share in (0.5, 0.8))
         for visible in (None, True, mask):
             for dropout_p in (0.2,) if quick else (0.0, 0.2):
                 options = {"leads": leads, "beats": beats, "visible": visible, "valid": valid}
                 yield beat_sparse_attention, inputs(leads * (beats + 1), dim), options | {"dropout_p": dropout_p}
-        lead = torch.randint(0, leads, (36,), generator=generator).to(device)
+        lead = torch.randint(0, leads, (36,), generator=generator, dtype=torch.int32).to(device)
         yield packed_view_attention, inputs(leads + 36, dim), {"leads": leads, "lead": lead, "dropout_p": 0.1}
 
 
@@ -62,7 +65,8 @@ def results(function: Any, tensors: list[Tensor], options: dict[str, Any]) -> li
     """The output and the gradients of q, k and v for a gradient of ones."""
     leaves = [x.requires_grad_() for x in tensors]
     out = function(*leaves, **options, seed=1)
-    return [out.detach(), *torch.autograd.grad(out, leaves, torch.ones_like(out))]
+    dout = torch.ones(out.shape, dtype=out.dtype).to(out.device)
+    return [out.detach(), *torch.autograd.grad(out, leaves, dout)]
 
 
 if __name__ == "__main__":

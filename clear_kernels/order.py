@@ -13,6 +13,9 @@ from typing import Literal
 
 import torch
 
+_HALVES = (torch.bfloat16, torch.float16)
+_ANY_LENGTH = 2**63 - 1
+
 # The four uses of the attention: no beat visible, some, all, and packed tokens.
 Use = Literal["local", "visible", "all_visible", "packed"]
 
@@ -28,6 +31,7 @@ class Call:
         head_dim: D.
         leads: L.
         use: Which of the uses it is.
+        tokens: N, or :func:`token_bound` of it.
     """
 
     device: str
@@ -36,6 +40,7 @@ class Call:
     head_dim: int
     leads: int
     use: Use = "local"
+    tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class Rule:
     head_dim: tuple[int, int] = (1, 256)
     leads: tuple[int, int] = (1, 64)
     uses: tuple[Use, ...] = ()  # all of them if empty
+    most_tokens: int = _ANY_LENGTH
 
     def fits(self, call: Call) -> bool:
         """Whether the rule speaks of ``call``."""
@@ -63,6 +69,7 @@ class Rule:
             and self.head_dim[0] <= call.head_dim <= self.head_dim[1]
             and self.leads[0] <= call.leads <= self.leads[1]
             and (not self.uses or call.use in self.uses)
+            and call.tokens <= self.most_tokens
         )
 
 
@@ -79,15 +86,56 @@ RULES = (
             ("cuda", "triton"),
             "measured on an H200, forward and backward together (docs/kernels.md)",
             capability=(90, 90),
-            dtypes=(torch.bfloat16, torch.float16),
+            dtypes=_HALVES,
             head_dim=(head_dim, head_dim),
             leads=(12, 12),
             uses=("local",),
         )
         for head_dim in (32, 64, 128)
     ),
+    *(
+        Rule(
+            ("cuda", "triton"),
+            "the same; D 64 by the expectation, as Triton was not timed there: a whole head in one block of CUDA C++",
+            capability=(90, 90),
+            dtypes=_HALVES,
+            head_dim=(head_dim, head_dim),
+            leads=(12, 12),
+            uses=("visible",),
+            most_tokens=192,
+        )
+        for head_dim in (32, 64)
+    ),
+    *(
+        Rule(
+            ("cuda", "triton"),
+            "the same for few packed tokens; D 64 by the expectation",
+            capability=(90, 90),
+            dtypes=_HALVES,
+            head_dim=(head_dim, head_dim),
+            leads=(1, 15),
+            uses=("packed",),
+            most_tokens=64,
+        )
+        for head_dim in (64, 96)
+    ),
     Rule(("triton", "cuda"), "measured on an H200 for other uses and head dimensions; elsewhere the expectation"),
 )
+
+
+_BOUNDS = tuple(sorted({rule.most_tokens for rule in RULES}))
+
+
+def token_bound(device: torch.device, tokens: int) -> int:
+    """The least bound of a rule that N keeps to, in place of N: all that the table asks of a length.
+
+    A symbolic length is compared with the few bounds of a GPU's rules and not made a constant, so that a compiled graph
+    serves all lengths between two of them, and on a CPU all.
+    """
+    for bound in _BOUNDS if device.type == "cuda" else ():
+        if tokens <= bound:
+            return bound
+    return _ANY_LENGTH
 
 
 def order_of(call: Call, rules: tuple[Rule, ...] = RULES) -> tuple[str, ...]:
@@ -95,10 +143,10 @@ def order_of(call: Call, rules: tuple[Rule, ...] = RULES) -> tuple[str, ...]:
     return next((rule.order for rule in rules if rule.fits(call)), ())
 
 
-def call_of(device: torch.device, dtype: torch.dtype, head_dim: int, leads: int, use: Use) -> Call:
+def call_of(device: torch.device, dtype: torch.dtype, head_dim: int, leads: int, use: Use, tokens: int) -> Call:
     """The facts of a call; asks the driver for the capability of a GPU."""
     capability = 0
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)
         capability = 10 * major + minor
-    return Call(device.type, capability, dtype, operator.index(head_dim), operator.index(leads), use)
+    return Call(device.type, capability, dtype, operator.index(head_dim), operator.index(leads), use, tokens)

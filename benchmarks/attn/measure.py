@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import time
@@ -70,9 +71,8 @@ def measure(
             try:
                 attend = contender.build(case, device)
                 error = _error(contender, attend, case, sets[0], direction)
-                calls = [_call(contender, attend, inputs, direction) for inputs in sets]
-                if case.graph:
-                    calls = [_graphed(call) for call in calls]
+                make_call = functools.partial(_call, contender, attend, direction=direction)
+                calls = _graphed(make_call, sets) if case.graph else [make_call(inputs) for inputs in sets]
                 for call in calls[:WARM_UP]:
                     call()
                 peak = None if case.graph else peak_memory(device, calls[0])
@@ -136,18 +136,26 @@ def _dout(contender: Contender, inputs: Inputs) -> Tensor:
     return inputs.dout.transpose(1, 2).flatten(2) if contender.layer else inputs.dout
 
 
-def _graphed(call: Call) -> Call:
-    """The call captured as a CUDA graph, which replays without the host."""
+def _graphed(call_on: Callable[[Inputs], Call], sets: Sequence[Inputs]) -> list[Call]:
+    """A call on each set of inputs captured as a CUDA graph, which replays without the host."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(3):
+    graphed = []
+    for inputs in sets:
+        # A backward pass goes to the streams of its forward pass, which have to be those of the capture.
+        with torch.cuda.stream(stream):
+            call = call_on(inputs)
+            for _ in range(3):
+                call()
+        stream.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=stream):
             call()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        call()
+        graphed.append(_replay(graph, call))
+    return graphed
 
+
+def _replay(graph: torch.cuda.CUDAGraph, call: Call) -> Call:
     # A graph knows addresses only: masks and weights, which the call owns, must live as long as it.
     def replay(_: Call = call) -> None:
         graph.replay()

@@ -15,7 +15,7 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor
 
-from clear_kernels.order import Use, call_of, order_of
+from clear_kernels.order import Use, call_of, order_of, token_bound
 from clear_kernels.precision import tf32_allowed
 
 NATIVE = {
@@ -171,12 +171,15 @@ def _able(q: Tensor, leads: int, backend: str | None, use: Use) -> str:
     return backend
 
 
-def candidates(q: Tensor, leads: int, use: Use = "local") -> Iterator[tuple[str, str | None]]:
+def candidates(
+    q: Tensor, leads: int, use: Use = "local", tokens: int | None = None
+) -> Iterator[tuple[str, str | None]]:
     """What ``backend=None`` tries for ``q``, best first, each with None or the reason why it is passed over.
 
-    The last, ``gather``, runs everywhere.
+    The last, ``gather``, runs everywhere. ``tokens``: the length to go by if it is not that of ``q``.
     """
-    for name in order_of(call_of(q.device, q.dtype, q.shape[3], leads, use)):
+    bound = token_bound(q.device, q.shape[2] if tokens is None else tokens)
+    for name in order_of(call_of(q.device, q.dtype, q.shape[3], leads, use, bound)):
         yield name, refusal(name, q, leads)
     yield "gather", None
 
@@ -208,12 +211,13 @@ def _first(q: Tensor, leads: int, use: Use) -> str:
     """The first candidate that can run."""
     if torch.compiler.is_dynamo_compiling():
         # operator.index makes a constant of a size that is symbolic under dynamic shapes.
-        return _traced_first(str(q.device), q.dtype, operator.index(q.shape[3]), operator.index(leads), use)
+        head_dim, leads = operator.index(q.shape[3]), operator.index(leads)
+        return _traced_first(str(q.device), q.dtype, head_dim, leads, use, token_bound(q.device, q.shape[2]))
     return _eager_first(q, leads, use)
 
 
-def _eager_first(q: Tensor, leads: int, use: Use) -> str:
-    return next(name for name, reason in candidates(q, leads, use) if reason is None)
+def _eager_first(q: Tensor, leads: int, use: Use, tokens: int | None = None) -> str:
+    return next(name for name, reason in candidates(q, leads, use, tokens) if reason is None)
 
 
 def _refusal(name: str, q: Tensor, leads: int) -> str | None:
@@ -223,9 +227,9 @@ def _refusal(name: str, q: Tensor, leads: int) -> str | None:
     return refusal(name, q, leads)
 
 
-def _traced_first(device: str, dtype: torch.dtype, head_dim: int, leads: int, use: Use) -> str:
+def _traced_first(device: str, dtype: torch.dtype, head_dim: int, leads: int, use: Use, tokens: int) -> str:
     """The choice as a constant of the compiled graph: importing and probing a backend cannot be traced."""
-    return _eager_first(torch.empty(1, 1, 0, head_dim, dtype=dtype, device=device), leads, use)
+    return _eager_first(torch.empty(1, 1, 0, head_dim, dtype=dtype, device=device), leads, use, tokens)
 
 
 def _traced_refusal(name: str, device: str, dtype: torch.dtype, head_dim: int, leads: int) -> str | None:

@@ -66,6 +66,12 @@ template <typename Tile> cudaError_t by_tiles(const Call &call, const ClearProbl
   return run_columns<Tile>(args, call.backward, call.stream);
 }
 
+cudaError_t by_heads(const Call &call, const ClearProblem &p) {
+  const ColumnsArguments args(p, call.plan.head, {}, nullptr, nullptr, nullptr);
+  return p.dtype == CLEAR_BFLOAT16 ? run_head<__nv_bfloat16>(args, call.backward, call.stream)
+                                   : run_head<__half>(args, call.backward, call.stream);
+}
+
 cudaError_t run(const ClearProblem &p, const ClearLaunch &where, bool backward) {
   if (p.batch == 0 || p.heads == 0) return cudaSuccess;
   ClearDevice device{};
@@ -74,6 +80,7 @@ cudaError_t run(const ClearProblem &p, const ClearLaunch &where, bool backward) 
   const Call call = {make_plan(p, backward, device), static_cast<unsigned char *>(where.workspace),
                      static_cast<cudaStream_t>(where.stream), backward};
   if (call.plan.workspace.bytes > where.workspace_size) return cudaErrorInvalidValue;
+  if (call.plan.engine == CLEAR_WHOLE_HEADS) return by_heads(call, p);
   if (call.plan.list_samples > 0) {
     const SlotArguments args = {p, call.list(p, 0)};
     status = launch(list_slots, call.plan.list_samples, kSlotThreads, 0, call.stream, args);
@@ -114,13 +121,16 @@ int clear_cuda_plan(const ClearProblem *problem, int backward, const ClearDevice
   const bool back = backward != 0;
   const ColumnsPlan &columns = made.columns;
   const DensePlan &dense = made.dense;
-  *plan = {made.workspace.bytes, columns.chunks, made.engine, columns.warps, 0, dense.warps, 0};
+  *plan = {made.workspace.bytes, columns.chunks, made.engine, columns.warps, 0, dense.warps, 0, made.head.warps, 0};
   if (columns.warps > 0) {
     const ColumnsCost cost = columns_cost(*problem, back, columns.warps, columns.aligned);
     plan->column_shared = static_cast<int32_t>(cost.shared_bytes);
   }
   if (dense.warps > 0) {
     plan->dense_shared = static_cast<int32_t>(dense_bytes(*problem, back, dense.warps, dense.stages));
+  }
+  if (made.head.warps > 0) {
+    plan->head_shared = static_cast<int32_t>(head_cost(*problem, back).shared_bytes);
   }
   return cudaSuccess;
 }

@@ -67,7 +67,7 @@ struct ClearDevice {
   int32_t shared_per_block, shared_per_multiprocessor; // bytes
 };
 
-enum ClearEngine : int32_t { CLEAR_TILES = 0, CLEAR_ROW_BY_ROW = 1 };
+enum ClearEngine : int32_t { CLEAR_TILES = 0, CLEAR_ROW_BY_ROW = 1, CLEAR_WHOLE_HEADS = 2 };
 
 struct ClearPlan {
   int64_t workspace;                   // bytes of device memory
@@ -75,6 +75,7 @@ struct ClearPlan {
   int32_t engine;                      // ClearEngine
   int32_t column_warps, column_shared; // per block of the columns kernel; shared memory in bytes
   int32_t dense_warps, dense_shared;   // per block of the dense kernels
+  int32_t head_warps, head_shared;     // per block of the head kernels
 };
 
 // Each returns 0 or a cudaError_t. The plan is made for `device`, or for the current one if that is null.

@@ -43,11 +43,11 @@ struct BeatSlopes {
   float class_weight[2], class_slope[2]; // of class queries and beat keys
 };
 
-// row_delta: of the global rows of this head, [L, T]; null where there are none.
-template <typename T, int kDim, bool kPlain>
-__device__ __forceinline__ BeatSlopes beat_slopes(const ColumnsArguments &args,
-                                                  const BeatBackwardShared<T, kDim> &shared, const T *tiles, int tile,
-                                                  const LanePlace &at, const ColumnMasks<1> &masks,
+// row_delta: of the global rows of this head, [L, T]; kGlobals: whether there may be any.
+// tile: elements from a tensor's rows to those of the next one.
+template <typename T, int kDim, bool kGlobals, bool kPlain, typename Shared>
+__device__ __forceinline__ BeatSlopes beat_slopes(const ColumnsArguments &args, const Shared &shared, const T *tiles,
+                                                  int tile, const LanePlace &at, const ColumnMasks<1> &masks,
                                                   const BeatDropout<kPlain> &dropout, uint32_t bits,
                                                   const float (&lse)[2], const float *row_delta, int64_t column,
                                                   int leads) {
@@ -82,7 +82,7 @@ __device__ __forceinline__ BeatSlopes beat_slopes(const ColumnsArguments &args,
     const float class_weight = exponential_from(product(foreign[i], args.scale), shared.lse[lead]);
     own_dp[i] *= own_factor;
     delta[i] = fmaf(own_weight, own_dp[i], quad_sum(delta[i]));
-    if (!kPlain && masks.is_global(lead)) delta[i] = row_delta[lead * p.beats + column];
+    if (kGlobals && masks.is_global(lead)) delta[i] = row_delta[lead * p.beats + column];
     x.own_weight[i] = valid ? own_weight * own_factor : 0.0f;
     x.class_weight[i] = valid ? class_weight * class_factor : 0.0f;
     x.own_slope[i] = valid ? own_weight * (own_dp[i] - delta[i]) * args.scale : 0.0f;
@@ -114,64 +114,65 @@ __device__ __forceinline__ void add_global(float (&x)[2][4], const float *extra,
   }
 }
 
-// The gradients of a column take the places of q, k and v in its tiles; those of the class rows grow. One warp.
-template <typename T, int kDim, bool kPlain>
-__device__ __forceinline__ void beat_gradients(float (&sums)[3][kDim / 16][2][4], const ColumnsArguments &args,
-                                               const ColumnsBlock &block, const BeatBackwardShared<T, kDim> &shared,
-                                               T *tiles, int tile, const LanePlace &at, const ColumnMasks<1> &masks,
-                                               const BeatSlopes &x, int64_t column, int leads) {
-  const ClearProblem &p = args.problem;
-  T *q = tiles, *k = q + tile, *v = k + tile;
-  const T *q_left = left_place<kDim>(tiles, leads), *k_left = q_left + tile, *dout_left = k_left + 2 * tile;
-  const T *class_q_left = left_place<kDim>(shared.class_q, leads), *class_k_left = class_q_left + tile;
-  const T *class_dout_left = class_k_left + 2 * tile;
+// The gradients of a column: writer_of(which) gives write(piece, x), which takes 16 columns of dq, dk or dv (0, 1, 2).
+// gather(which, piece, rows) meets the rows of k, q and dout, of which the class rows of the same gradients are made,
+// as right operands. One warp. kByTensor: one tensor after another, which spares registers where nothing is gathered;
+// else one piece after another. Either way the places of q are free once dk is written, those of k once dq is. class_q:
+// of the class rows; `tile` as above.
+template <typename T, int kDim, bool kByTensor, typename Gather, typename WriterOf>
+__device__ __forceinline__ void beat_gradients(const T *class_q, const T *tiles, int tile, const LanePlace &at,
+                                               const BeatSlopes &x, int leads, Gather gather, WriterOf writer_of) {
+  const T *q_left = left_place<kDim>(tiles, leads), *class_left = left_place<kDim>(class_q, leads);
   uint32_t weights[4], weights_transposed[4], slopes[4], slopes_transposed[4];
   as_left<T>(weights, x.weight);
   as_left<T>(slopes, x.slope);
   transpose_left(weights_transposed, weights);
   transpose_left(slopes_transposed, slopes);
-  const Diagonal<T> own_weight(at, x.own_weight), own_slope(at, x.own_slope);
-  const Diagonal<T> class_weight(at, x.class_weight), class_slope(at, x.class_slope);
-  const bool valid[2] = {masks.is_valid(at.g), masks.is_valid(at.g + 8)};
-  const bool local[2] = {masks.is_local(at.g), masks.is_local(at.g + 8)};
-  const int64_t first = ((block.batch * p.heads + block.head) * beat_count(p) + column) * kDim;
-#pragma unroll
-  for (int piece = 0; piece < kDim / 16; ++piece) {
-    const int d = 16 * piece;
+  const Diagonal<T> own_slope(at, x.own_slope), class_weight(at, x.class_weight), class_slope(at, x.class_slope);
+  const auto write_dq = writer_of(0), write_dk = writer_of(1), write_dv = writer_of(2);
+  const auto one = [&](int which, int piece) {
+    const int rows = (which == 0 ? 1 : which == 1 ? 0 : 3) * tile + 16 * piece;
     uint32_t right[4], class_right[4];
-    float dq[2][4] = {}, dk[2][4] = {}, dv[2][4] = {};
-    load_matrices_transposed(right, dout_left + d);
-    load_matrices_transposed(class_right, class_dout_left + d);
-    multiply_piece<T>(dv, weights_transposed, right);
-    class_weight.multiply(dv, class_right);
-    own_weight.multiply(sums[2][piece], right);
-    load_matrices_transposed(right, q_left + d);
-    load_matrices_transposed(class_right, class_q_left + d);
-    multiply_piece<T>(dk, slopes_transposed, right);
-    class_slope.multiply(dk, class_right);
-    own_slope.multiply(sums[1][piece], right);
-    load_matrices_transposed(right, k_left + d);
-    load_matrices_transposed(class_right, class_k_left + d);
-    multiply_piece<T>(dq, slopes, right);
-    own_slope.multiply(dq, class_right);
-    class_slope.multiply(sums[0][piece], right);
-    if (!kPlain && args.global_dk != nullptr) {
-      add_global<kDim>(dk, args.global_dk + first, p, at, masks, d);
-      add_global<kDim>(dv, args.global_dv + first, p, at, masks, d);
-    }
-    __syncwarp();
-    put_piece<T, kDim>(q + d, leads, at, dq, local);
-    put_piece<T, kDim>(k + d, leads, at, dk, valid);
-    put_piece<T, kDim>(v + d, leads, at, dv, valid);
+    float sum[2][4] = {};
+    load_matrices_transposed(right, q_left + rows);
+    load_matrices_transposed(class_right, class_left + rows);
+    multiply_piece<T>(sum, which == 0 ? slopes : which == 1 ? slopes_transposed : weights_transposed, right);
+    (which == 0 ? own_slope : which == 1 ? class_slope : class_weight).multiply(sum, class_right);
+    gather(which, piece, right);
+    which == 0 ? write_dq(piece, sum) : which == 1 ? write_dk(piece, sum) : write_dv(piece, sum);
+  };
+  constexpr int kPieces = kDim / 16;
+#pragma unroll
+  for (int i = 0; i < 3 * kPieces; ++i) {
+    one(2 - (kByTensor ? i / kPieces : i % 3), kByTensor ? i % kPieces : i / 3);
   }
 }
 
-// Log-sum-exp and delta of the class rows, and their attention to themselves (in the first chunk).
+// The attention of the class rows to themselves, in the first chunk. One warp; their log-sum-exps and deltas are there.
+template <typename T, int kDim, bool kPlain, typename Shared>
+__device__ __forceinline__ void class_selves(const ColumnsArguments &args, int64_t chunk, const LanePlace &at,
+                                             const Shared &shared, const BeatDropout<kPlain> &dropout) {
+  const ClearProblem &p = args.problem;
+  const auto rows_of = [&](const T *tile) { return TileRows<T>{tile, kBeatLd<kDim>, p.leads}; };
+  float self[2], dself[2];
+  TensorTile<T>::paired(self, rows_of(shared.class_q), rows_of(shared.class_k), 0, kDim);
+  TensorTile<T>::paired(dself, rows_of(shared.class_dout), rows_of(shared.class_v), 0, kDim);
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    const int lead = at.g + 8 * i;
+    if (at.t != 0 || lead >= p.leads) continue;
+    const float factor = dropout.of(lead, lead);
+    const float weight = chunk == 0 ? exponential_from(product(self[i], args.scale), shared.lse[lead]) : 0.0f;
+    shared.self_weight[lead] = weight * factor;
+    shared.self_slope[lead] = weight * (factor * dself[i] - shared.delta[lead]) * args.scale;
+  }
+}
+
+// Log-sum-exp and delta of the class rows, and their attention to themselves.
 template <typename T, int kDim, bool kPlain>
 __device__ void begin_class_gradients(const ColumnsArguments &args, const ColumnsBlock &block, const LanePlace &at,
                                       const BeatBackwardShared<T, kDim> &shared, const BeatDropout<kPlain> &dropout) {
   const ClearProblem &p = args.problem;
-  const float scale = args.scale;
   const float *lse = static_cast<const float *>(p.lse) + row_index(p, block.batch, block.head, 0);
   for (int lead = block.warp; lead < kTileRows; lead += args.plan.warps) {
     float delta = 0.0f;
@@ -191,21 +192,7 @@ __device__ void begin_class_gradients(const ColumnsArguments &args, const Column
     }
   }
   __syncthreads();
-  if (block.warp == 0) {
-    const auto rows_of = [&](const T *tile) { return TileRows<T>{tile, kBeatLd<kDim>, p.leads}; };
-    float self[2], dself[2];
-    TensorTile<T>::paired(self, rows_of(shared.class_q), rows_of(shared.class_k), 0, kDim);
-    TensorTile<T>::paired(dself, rows_of(shared.class_dout), rows_of(shared.class_v), 0, kDim);
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const int lead = at.g + 8 * i;
-      if (at.t != 0 || lead >= p.leads) continue;
-      const float factor = dropout.of(lead, lead);
-      const float weight = block.chunk == 0 ? exponential_from(product(self[i], scale), shared.lse[lead]) : 0.0f;
-      shared.self_weight[lead] = weight * factor;
-      shared.self_slope[lead] = weight * (factor * dself[i] - shared.delta[lead]) * scale;
-    }
-  }
+  if (block.warp == 0) class_selves<T, kDim>(args, block.chunk, at, shared, dropout);
 }
 
 // The gradients of the class rows: those of all warps and of the tokens' attention to themselves. Four columns to a
@@ -307,12 +294,32 @@ __global__ void __launch_bounds__(32 * kBeatWarps, kBeatBackwardBlocks)
     copy_commit();
     copy_wait<1>();
     __syncwarp();
-    const BeatSlopes slopes = beat_slopes<T, kDim, kPlain>(args, shared, tiles, tile, at, masks, dropout, bits, lse,
-                                                           row_delta, column, leads);
-    beat_gradients<T, kDim, kPlain>(sums, args, block, shared, tiles, tile, at, masks, slopes, column, leads);
+    const BeatSlopes slopes = beat_slopes<T, kDim, !kPlain>(args, shared, tiles, tile, at, masks, dropout, bits, lse,
+                                                            row_delta, column, leads);
+    const bool valid[2] = {masks.is_valid(at.g), masks.is_valid(at.g + 8)};
+    const bool local[2] = {masks.is_local(at.g), masks.is_local(at.g + 8)};
+    const int64_t first = ((block.batch * p.heads + block.head) * beat_count(p) + column) * kDim;
+    const Diagonal<T> own_weight(at, slopes.own_weight), own_slope(at, slopes.own_slope);
+    const Diagonal<T> class_slope(at, slopes.class_slope);
+    const auto gather = [&](int which, int piece, const uint32_t (&rows_of)[4]) {
+      (which == 0 ? class_slope : which == 1 ? own_slope : own_weight).multiply(sums[which][piece], rows_of);
+    };
+    // dq takes the place of k, dk that of q.
+    const auto writer_of = [&](int which) {
+      T *const place = tiles + (which == 2 ? 2 : 1 - which) * tile;
+      return [&, place, which](int piece, float (&x)[2][4]) {
+        const int d = 16 * piece;
+        if (!kPlain && args.global_dk != nullptr && which != 0) {
+          add_global<kDim>(x, (which == 1 ? args.global_dk : args.global_dv) + first, p, at, masks, d);
+        }
+        __syncwarp();
+        put_piece<T, kDim>(place + d, leads, at, x, which == 0 ? local : valid);
+      };
+    };
+    beat_gradients<T, kDim, false>(shared.class_q, tiles, tile, at, slopes, leads, gather, writer_of);
     __syncwarp();
-    to_dq.store(tiles, args, rows, ~masks.globals());
-    to_dk.store(tiles + tile, args, rows, ~0u);
+    to_dq.store(tiles + tile, args, rows, ~masks.globals());
+    to_dk.store(tiles, args, rows, ~0u);
     to_dv.store(tiles + 2 * tile, args, rows, ~0u);
     to_dq.advance(args);
     to_dk.advance(args);

@@ -107,15 +107,14 @@ beat_softmax(float (&s)[2][4], float (&own)[2], float (&lse)[2], const ColumnsAr
   }
 }
 
-// The values of a column: the rows' results take their place in `v`, and the class rows advance by `weight`. One warp;
-// v_left and class_v_left are left_place() of the tiles.
-template <typename T, int kDim>
-__device__ __forceinline__ void beat_values(ClassSoftmax<kDim> &state, T *v, const T *v_left, const T *class_v_left,
-                                            const LanePlace &at, const float (&s)[2][4], const float (&own)[2],
-                                            const float (&weight)[2], int leads, const bool (&real)[2]) {
+// The values of a column: put(piece, out, values) takes the rows' results, 16 columns at a time, and the values as a
+// right operand. One warp; v_left and class_v_left are left_place() of the tiles.
+template <typename T, int kDim, typename Put>
+__device__ __forceinline__ void beat_values(const T *v_left, const T *class_v_left, const LanePlace &at,
+                                            const float (&s)[2][4], const float (&own)[2], Put put) {
   uint32_t left[4];
   as_left<T>(left, s);
-  const Diagonal<T> of_class(at, own), to_class(at, weight);
+  const Diagonal<T> of_class(at, own);
 #pragma unroll
   for (int piece = 0; piece < kDim / 16; ++piece) {
     uint32_t right[4], class_right[4];
@@ -124,9 +123,7 @@ __device__ __forceinline__ void beat_values(ClassSoftmax<kDim> &state, T *v, con
     float out[2][4] = {};
     multiply_piece<T>(out, left, right);
     of_class.multiply(out, class_right);
-    to_class.multiply(state.out[piece], right);
-    __syncwarp();
-    put_piece<T, kDim>(v + 16 * piece, leads, at, out, real);
+    put(piece, out, right);
   }
 }
 
@@ -257,8 +254,14 @@ __global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kPl
 #pragma unroll
     for (int i = 0; i < 2; ++i) weight[i] *= beat_factor(dropout, bits, 10 + i);
 
-    beat_values<T, kDim>(state, tiles + 2 * tile, left + 2 * tile, class_left + 2 * tile, at, s, own, weight, leads,
-                         real);
+    // The results take the place of the values, and the class rows advance.
+    const Diagonal<T> to_class(at, weight);
+    beat_values<T, kDim>(left + 2 * tile, class_left + 2 * tile, at, s, own,
+                         [&](int piece, const float (&out)[2][4], const uint32_t (&values)[4]) {
+                           to_class.multiply(state.out[piece], values);
+                           __syncwarp();
+                           put_piece<T, kDim>(tiles + 2 * tile + 16 * piece, leads, at, out, real);
+                         });
     __syncwarp();
     to.store(tiles + 2 * tile, args, rows, ~masks.globals());
     to.advance(args);

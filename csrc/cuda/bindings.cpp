@@ -70,10 +70,15 @@ std::map<std::string, int64_t> plan(const Fields &fields, bool backward, const s
   const ClearDevice device = {limits[0], limits[1], limits[2]};
   ClearPlan plan{};
   check(clear_cuda_plan(&p, backward, &device, &plan));
-  return {{"workspace", plan.workspace},         {"chunks", plan.chunks},
-          {"row_by_row", plan.engine},           {"column_warps", plan.column_warps},
-          {"column_shared", plan.column_shared}, {"dense_warps", plan.dense_warps},
-          {"dense_shared", plan.dense_shared}};
+  return {{"workspace", plan.workspace},
+          {"chunks", plan.chunks},
+          {"engine", plan.engine},
+          {"column_warps", plan.column_warps},
+          {"column_shared", plan.column_shared},
+          {"dense_warps", plan.dense_warps},
+          {"dense_shared", plan.dense_shared},
+          {"head_warps", plan.head_warps},
+          {"head_shared", plan.head_shared}};
 }
 
 void run(const Fields &fields, bool backward, uintptr_t scratch, int64_t size, uintptr_t stream, int device) {

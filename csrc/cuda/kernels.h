@@ -23,7 +23,22 @@ template <typename Tile> ColumnsCost columns_cost(const ClearProblem &p, bool ba
 // Shared memory of a block, bytes.
 template <typename Tile> int64_t dense_shared_bytes(const ClearProblem &p, bool backward, int warps, int stages);
 
+// What a block of a head or packed kernel takes: bytes of shared memory, and its warps; 0 if there is none for the
+// problem. T: the element type.
+struct HeadCost {
+  int64_t shared_bytes;
+  int warps;
+};
+template <typename T> HeadCost head_cost(const ClearProblem &p, bool backward);
+
+// Such a kernel.
+struct HeadKernel {
+  void (*run)(ColumnsArguments) = nullptr;
+  HeadCost cost = {0, 0};
+};
+
 template <typename Tile> cudaError_t run_columns(const ColumnsArguments &args, bool backward, cudaStream_t stream);
+template <typename T> cudaError_t run_head(const ColumnsArguments &args, bool backward, cudaStream_t stream);
 template <typename Tile> cudaError_t run_dense(const DenseArguments &args, bool backward, cudaStream_t stream);
 
 // A: the type of the sums, double for float64. Sets args.class_blocks.

@@ -1,6 +1,7 @@
 #include "plan.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace clear_cuda {
 namespace {
@@ -9,6 +10,7 @@ constexpr int64_t kBlocksPerMultiprocessor = 16; // wanted in a launch, to even 
 constexpr int64_t kMinChunkColumns = 32;         // below it, loading the class tokens again outweighs the gain
 constexpr int kWantedWarps = 16;                 // resident per multiprocessor; the registers allow no more
 constexpr int kReservedShared = 1024;            // what the driver takes of each block
+constexpr int kWantedHeads = 2;                  // head kernels of a multiprocessor, so that one loads while one works
 constexpr int kMaxPartColumns = 128;             // of D, in the result of a dense block
 
 // Bytes for float dk and dv of global keys; larger batches go in several rounds. Tests build with less.
@@ -40,6 +42,13 @@ bool is_aligned(const ClearProblem &p, bool backward) {
     if (backward && !fits(p.rows[tensor])) return false;
   }
   return true;
+}
+
+// Whether a row of a head is found from its first one in 32 bits, and its number takes 16.
+bool counts_in_32_bits(const ClearProblem &p) {
+  const int64_t tokens = token_count(p);
+  return tokens <= UINT16_MAX && std::all_of(std::begin(p.rows), std::end(p.rows),
+                                             [&](const ClearRows &x) { return tokens * x.row <= INT32_MAX; });
 }
 
 // Blocks of a multiprocessor at a time.
@@ -114,6 +123,16 @@ DensePlan plan_dense(const ClearProblem &p, bool backward, const ClearDevice &de
   return plan;
 }
 
+// 0 warps where no head kernel serves the problem, or two blocks do not fit a multiprocessor.
+ColumnsPlan plan_head(const ClearProblem &p, bool backward, const ClearDevice &device) {
+  ColumnsPlan plan = {0, p.beats, 1, true};
+  if (!counts_in_32_bits(p) || !is_aligned(p, backward)) return plan;
+  const HeadCost cost = head_cost(p, backward);
+  const int64_t bytes = cost.shared_bytes + kReservedShared;
+  if (kWantedHeads * bytes <= device.shared_per_multiprocessor) plan.warps = cost.warps;
+  return plan;
+}
+
 WorkspaceLayout lay_out(const ClearProblem &p, const Plan &plan, bool backward) {
   WorkspaceLayout layout;
   const auto reserve = [&](int64_t bytes) {
@@ -168,6 +187,17 @@ int64_t dense_bytes(const ClearProblem &p, bool backward, int warps, int stages)
   }
 }
 
+HeadCost head_cost(const ClearProblem &p, bool backward) {
+  switch (p.dtype) {
+  case CLEAR_BFLOAT16:
+    return head_cost<__nv_bfloat16>(p, backward);
+  case CLEAR_FLOAT16:
+    return head_cost<__half>(p, backward);
+  default:
+    return {0, 0};
+  }
+}
+
 cudaError_t current_device(ClearDevice *device) {
   int index = 0;
   cudaError_t status = cudaGetDevice(&index);
@@ -182,6 +212,12 @@ cudaError_t current_device(ClearDevice *device) {
 
 Plan make_plan(const ClearProblem &p, bool backward, const ClearDevice &device) {
   Plan plan{};
+  plan.head = plan_head(p, backward, device);
+  if (plan.head.warps > 0) {
+    plan.engine = CLEAR_WHOLE_HEADS;
+    plan.batch_step = p.batch;
+    return plan;
+  }
   plan.engine = p.dtype == CLEAR_FLOAT64 ? CLEAR_ROW_BY_ROW : CLEAR_TILES;
   if (plan.engine == CLEAR_TILES) {
     if (has_columns(p)) plan.columns = plan_columns(p, backward, device);

@@ -18,6 +18,7 @@ struct Plan {
   ClearEngine engine;
   ColumnsPlan columns;  // CLEAR_LOCAL and CLEAR_MIXED with tiles
   DensePlan dense;      // all forms but CLEAR_LOCAL with tiles
+  ColumnsPlan head;     // short CLEAR_MIXED: whole heads, and none of the above
   int64_t list_samples; // slot lists: 0, 1 (shared by the batch) or B
   int64_t batch_step;   // samples per round, so that the float workspace of global keys stays small
   WorkspaceLayout workspace;
@@ -29,5 +30,6 @@ Plan make_plan(const ClearProblem &problem, bool backward, const ClearDevice &de
 // What a block takes with the dtype's kernels; of the dense ones, bytes of shared memory.
 ColumnsCost columns_cost(const ClearProblem &problem, bool backward, int warps, bool aligned);
 int64_t dense_bytes(const ClearProblem &problem, bool backward, int warps, int stages);
+HeadCost head_cost(const ClearProblem &problem, bool backward);
 
 } // namespace clear_cuda

@@ -38,10 +38,11 @@ __device__ __forceinline__ float reciprocal(float x) {
   return y;
 }
 
-// Starts copying 16 bytes from global to shared memory; zeros, and no look at `global`, unless `there`.
+// Starts copying 16 bytes from global to shared memory; zeros, and no look at `global`, unless `there`. What else is in
+// the same 256 bytes comes to the second cache with them: the next head's row, which a neighbouring block wants.
 __device__ __forceinline__ void copy16(void *shared, const void *global, bool there) {
 #if __CUDA_ARCH__ >= 800
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global),
+  asm volatile("cp.async.cg.shared.global.L2::256B [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global),
                "r"(there ? 16 : 0)
                : "memory");
 #else
@@ -53,7 +54,7 @@ __device__ __forceinline__ void copy16(void *shared, const void *global, bool th
 __device__ __forceinline__ void copy16_if(bool wanted, void *shared, const void *global, bool there) {
 #if __CUDA_ARCH__ >= 800
   asm volatile("{ .reg .pred wanted; setp.ne.b32 wanted, %3, 0; "
-               "@wanted cp.async.cg.shared.global [%0], [%1], 16, %2; }" ::"r"(shared_address(shared)),
+               "@wanted cp.async.cg.shared.global.L2::256B [%0], [%1], 16, %2; }" ::"r"(shared_address(shared)),
                "l"(global), "r"(there ? 16 : 0), "r"(static_cast<int>(wanted))
                : "memory");
 #else

@@ -80,7 +80,8 @@ class _Plan(ctypes.Structure):
     _fields_ = (
         ("workspace", ctypes.c_int64),
         ("chunks", ctypes.c_int64),
-        *((n, ctypes.c_int32) for n in ("row_by_row", "column_warps", "column_shared", "dense_warps", "dense_shared")),
+        *((n, ctypes.c_int32) for n in ("engine", "column_warps", "column_shared", "dense_warps", "dense_shared")),
+        *((n, ctypes.c_int32) for n in ("head_warps", "head_shared")),
     )
 
 

@@ -22,8 +22,8 @@ HALF, SINGLE, DOUBLE = torch.float16, torch.float32, torch.float64
 class OnGpu:
     """The facts of a query on a GPU that is not there."""
 
-    def __init__(self, dtype: torch.dtype = HALF, head_dim: int = 64) -> None:
-        self.device, self.dtype, self.shape = torch.device("cuda", 0), dtype, (1, 1, 4, head_dim)
+    def __init__(self, dtype: torch.dtype = HALF, head_dim: int = 64, tokens: int = 1000) -> None:
+        self.device, self.dtype, self.shape = torch.device("cuda", 0), dtype, (1, 1, tokens, head_dim)
 
 
 @pytest.fixture
@@ -51,6 +51,18 @@ def test_local_heartbeats_of_twelve_leads_take_cuda_on_hopper(head_dim: int, gpu
     others = [taken(8, **local), taken(**local, dtype=SINGLE), taken(**local | {"use": "visible"})]
     gpu["capability"] = (8, 0)
     assert [*others, taken(**local)] == ["triton"] * 4
+
+
+@pytest.mark.parametrize(("use", "head_dims", "most"), [("visible", (32, 64), 192), ("packed", (64, 96), 64)])
+def test_short_recordings_take_whole_heads_of_cuda_on_hopper(
+    use: Use, head_dims: tuple[int, ...], most: int, gpu: dict[str, Any]
+) -> None:
+    for head_dim in head_dims:
+        short: dict[str, Any] = {"use": use, "head_dim": head_dim, "tokens": most}
+        assert taken(**short) == taken(**short, dtype=torch.bfloat16) == "cuda"
+        assert taken(**short | {"tokens": most + 1}) == taken(**short, dtype=SINGLE) == "triton"
+        assert taken(16, **short) == "triton"
+    assert taken(use=use, head_dim=128, tokens=most) == "triton"
 
 
 def test_triton_then_cuda_then_gather(gpu: dict[str, Any]) -> None:

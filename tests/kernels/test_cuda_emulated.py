@@ -103,6 +103,39 @@ def test_beat_kernels_in_chunks(valid: str | None, dim: int) -> None:
     check(case, EmulatedVariant(gpu=MANY_CORES))
 
 
+@pytest.mark.parametrize("dim", [32, 64])
+@pytest.mark.parametrize("beats", [1, 5, 15])
+@pytest.mark.parametrize(
+    "fixed",
+    [
+        {"visible": "batch"},
+        {"visible": "shared", "valid": "batch", "dropout_p": 0.2},
+        {"visible": "batch", "seen": "all", "amplitude": 3.0},
+        {"visible": "batch", "seen": "none", "valid": "shared", "pattern": "empty_lead"},
+        {"visible": "batch", "valid": "batch", "pattern": "none"},
+    ],
+    ids=str,
+)
+def test_whole_heads_with_visible_beats(fixed: dict[str, Any], beats: int, dim: int) -> None:
+    check(Case("grid", 12, beats, heads=2, dim=dim, dtype=torch.bfloat16, **fixed), EmulatedVariant())
+
+
+@pytest.mark.parametrize("dim", [64, 96])
+@pytest.mark.parametrize(("leads", "beats"), [(12, 36), (12, 1), (12, 0), (1, 50), (16, 20)])
+@pytest.mark.parametrize(
+    "fixed",
+    [
+        {},
+        {"valid": "batch", "dropout_p": 0.2},
+        {"valid": "shared", "pattern": "none"},
+        {"amplitude": 3.0, "dtype": torch.float16},
+    ],
+    ids=str,
+)
+def test_whole_heads_of_packed_tokens(fixed: dict[str, Any], leads: int, beats: int, dim: int) -> None:
+    check(Case("packed", leads, beats, heads=2, dim=dim, **{"dtype": torch.bfloat16} | fixed), EmulatedVariant())
+
+
 @pytest.mark.parametrize("dtype", TILED)
 @pytest.mark.parametrize("dim", [8, 136, 200, 256])
 def test_other_head_dimensions(dim: int, dtype: torch.dtype) -> None:

@@ -37,6 +37,7 @@ DENSE_WARPS = {
     "sm_120": {32: 16, 64: 8, 96: 4, 128: 4},
 }
 LOCAL, MIXED, ALL_VISIBLE, PACKED = range(4)
+TILES, ROW_BY_ROW, WHOLE_HEADS = range(3)
 TUNED = (32, 64, 96, 128)
 each_gpu = pytest.mark.parametrize("gpu", GPUS)
 
@@ -81,7 +82,7 @@ def plan(
 def test_tuned_shapes_go_by_tiles_and_fit(gpu: str, form: int, dim: int, backward: bool) -> None:
     for dtype in (torch.bfloat16, torch.float16):
         made = plan(gpu, form, dim=dim, dtype=dtype, backward=backward, beats=180 if form == PACKED else 15)
-        assert not made["row_by_row"]
+        assert made["engine"] != ROW_BY_ROW
         assert max(made["column_shared"], made["dense_shared"]) <= GPUS[gpu][1]
         for part, wanted in (("column", COLUMN_WARPS), ("dense", DENSE_WARPS)):
             warps, shared = made[f"{part}_warps"], made[f"{part}_shared"]
@@ -92,8 +93,8 @@ def test_tuned_shapes_go_by_tiles_and_fit(gpu: str, form: int, dim: int, backwar
 
 @each_gpu
 def test_float64_and_what_does_not_fit_go_row_by_row(gpu: str) -> None:
-    assert plan(gpu, LOCAL, dtype=torch.float64, backward=True)["row_by_row"]
-    assert plan(gpu, LOCAL, leads=64, dim=256, backward=True)["row_by_row"]
+    assert plan(gpu, LOCAL, dtype=torch.float64, backward=True)["engine"] == ROW_BY_ROW
+    assert plan(gpu, LOCAL, leads=64, dim=256, backward=True)["engine"] == ROW_BY_ROW
 
 
 def test_long_recordings_fill_the_gpu() -> None:
@@ -109,3 +110,15 @@ def test_long_recordings_fill_the_gpu() -> None:
 def test_the_largest_lists_and_tokens_are_counted_in_64_bits() -> None:
     made = plan("sm_90", ALL_VISIBLE, backward=True, batch=1024, heads=32, beats=1000)
     assert made["workspace"] >= 1024 * 32 * 12 * 1001 * 4
+
+
+@pytest.mark.parametrize("gpu", ["sm_80", "sm_90", "sm_100"])
+@pytest.mark.parametrize("backward", [False, True])
+def test_short_recordings_with_visible_beats_go_by_whole_heads(gpu: str, backward: bool) -> None:
+    for dim in (32, 64):
+        made = plan(gpu, MIXED, dim=dim, backward=backward)
+        assert made["engine"] == (TILES if gpu == "sm_80" and dim == 64 else WHOLE_HEADS)
+        if made["engine"] == WHOLE_HEADS:
+            assert made["workspace"] == 0
+            assert 2 * (made["head_shared"] + KIB) <= GPUS[gpu][2]
+    assert plan(gpu, MIXED, dim=32, backward=backward, beats=100)["engine"] == TILES

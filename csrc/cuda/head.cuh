@@ -1,0 +1,220 @@
+// What the head kernels share: a block takes a whole (batch, head) of a short recording some of whose beats are
+// visible. All its tokens lie in shared memory, so that every tensor is read once whatever attends what, and local
+// rows, visible beats and class rows are served by one launch. For 16-bit rows whose length kDim the compiler knows,
+// and the usual leads; the columns and dense kernels serve the other shapes.
+#pragma once
+
+#include "beat.cuh"
+#include "write.cuh"
+
+namespace clear_cuda {
+
+// Warps of a block, and how many blocks the compiler keeps registers for on a multiprocessor: the fastest of those
+// tried on an H200 that need no spilling.
+template <int kDim, bool kBackward> constexpr int kHeadWarps = kDim == 32 ? 5 : kBackward ? 6 : 8;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+template <int kDim, bool kBackward> constexpr int kHeadBlocks = 1;
+#else
+template <int kDim, bool kBackward> constexpr int kHeadBlocks = kDim == 32 ? (kBackward ? 3 : 4) : 2;
+#endif
+
+// A visible beat, or a class token where it is treated alike.
+struct Listed {
+  uint16_t position, row; // row: of the shared tensors
+  __device__ int lead() const { return row % kUsualLeads; }
+};
+
+// Bits of a beat's state; kKeptBeat: dropout keeps its class token's attention to it.
+constexpr uint8_t kValidBeat = 1, kVisibleBeat = 2, kKeptBeat = 4;
+
+// Where a head lies. It stays in shared memory, as registers are scarce; rows are found in 32 bits from there.
+struct HeadPlace {
+  int64_t batch, head, lse;
+  int64_t first[CLEAR_TENSORS]; // element of token 0
+
+  __device__ void find(const ClearProblem &p, const ColumnsBlock &block) {
+    batch = block.batch;
+    head = block.head;
+    lse = row_index(p, block.batch, block.head, 0);
+#pragma unroll 1
+    for (int i = 0; i < CLEAR_TENSORS; ++i) first[i] = batch * p.rows[i].batch + head * p.rows[i].head;
+  }
+  template <typename T> __device__ __forceinline__ T *row(const ClearProblem &p, int tensor, int position) const {
+    const ClearRows &rows = p.rows[tensor];
+    return static_cast<T *>(rows.data) + first[tensor] + position * static_cast<int>(rows.row);
+  }
+  __device__ float *lse_of(const ClearProblem &p) const { return static_cast<float *>(p.lse) + lse; }
+  template <bool kDropout> __device__ BeatDropout<!kDropout> dropout(const ClearProblem &p) const {
+    return {{p, batch, head}};
+  }
+};
+
+// kTensors: how many of q, k, v and dout. The class tokens are the first rows; beats follow column by column.
+template <typename T, int kDim, int kTensors> struct HeadShared {
+  static constexpr int kLd = kBeatLd<kDim>, kLeads = kUsualLeads;
+  static constexpr int kTile = kLeads * kLd; // elements of a beat column
+  int tensor;                                // elements from one tensor to the next
+  T *class_q, *class_k, *class_v, *class_dout;
+  HeadPlace *place;
+  Listed *list;   // [tokens]: backward the class tokens, then the visible beats
+  uint8_t *state; // [beats]
+  int *count;     // of the list
+  // Forward, of the class rows: logits to themselves [16] and to their beats [beats].
+  float *self, *logits;
+  // Backward: by position. Of the class tokens to themselves [16]; by beat, what the class rows of dq, dk and dv are
+  // made of.
+  float *lse, *delta, *self_weight, *self_slope, *class_slope, *own_slope, *own_weight;
+
+  __host__ __device__ HeadShared(Carver &carver, int columns) : tensor((columns + 1) * kTile) {
+    const int beats = columns * kLeads, tokens = kLeads + beats;
+    class_q = carver.take<T>(kTensors * tensor);
+    class_k = class_q + tensor;
+    class_v = class_k + tensor;
+    class_dout = class_v + tensor;
+    place = carver.take<HeadPlace>(1);
+    list = carver.take<Listed>(tokens);
+    state = carver.take<uint8_t>(beats);
+    count = carver.take<int>(1);
+    self = carver.take<float>(kTileRows);
+    logits = carver.take<float>(beats);
+    if (kTensors == 3) return;
+    // Rows beyond the last are read, but not used.
+    lse = carver.take<float>(tokens + kTileRows);
+    delta = carver.take<float>(tokens + kTileRows);
+    self_weight = self;
+    self_slope = carver.take<float>(kTileRows);
+    class_slope = logits;
+    own_slope = carver.take<float>(beats);
+    own_weight = carver.take<float>(beats);
+  }
+  // The tile of q of a beat column, those of the next tensor `tensor` elements further on.
+  __device__ T *column_tiles(int column) const { return class_q + kTile + column * kTile; }
+};
+
+// Fills `state` and `place`. All threads together, a barrier to follow.
+template <typename T, int kDim, int kTensors>
+__device__ __forceinline__ void note_states(const HeadShared<T, kDim, kTensors> &shared, const ClearProblem &p,
+                                            const ColumnsBlock &block) {
+  const int beats = static_cast<int>(beat_count(p));
+  for (int beat = block.thread; beat < beats; beat += block.threads) {
+    const bool valid = beat_valid(p, block.batch, beat), visible = beat_visible(p, block.batch, beat);
+    shared.state[beat] = valid ? (visible ? kValidBeat | kVisibleBeat : kValidBeat) : 0;
+  }
+  if (block.thread == block.threads - 1) shared.place->find(p, block);
+}
+
+// Lists the visible beats behind the first `begin` entries. One warp; `state` is there.
+template <typename T, int kDim, int kTensors>
+__device__ __forceinline__ void list_visible(const HeadShared<T, kDim, kTensors> &shared, const ClearProblem &p,
+                                             int begin) {
+  const int lane = static_cast<int>(threadIdx.x) % 32, columns = static_cast<int>(p.beats);
+  int count = begin;
+#pragma unroll 1
+  for (int base = 0; base < shared.kLeads * columns; base += 32) {
+    const int beat = base + lane;
+    const bool visible = beat < shared.kLeads * columns && (shared.state[beat] & kVisibleBeat) != 0;
+    const uint32_t ballot = __ballot_sync(kWholeWarp, visible);
+    if (visible) {
+      const int lead = beat / columns, row = shared.kLeads * (1 + beat - lead * columns) + lead;
+      shared.list[count + __popc(ballot & ((1u << lane) - 1))] = {static_cast<uint16_t>(shared.kLeads + beat),
+                                                                  static_cast<uint16_t>(row)};
+    }
+    count += __popc(ballot);
+  }
+  if (lane == 0) *shared.count = count;
+}
+
+// The masks of a beat column.
+template <int kLeads>
+__device__ __forceinline__ ColumnMasks<1> state_masks(const uint8_t *state, int column, int columns) {
+  const int lead = static_cast<int>(threadIdx.x) % 32;
+  const int bits = lead < kLeads ? state[lead * columns + column] & (kValidBeat | kVisibleBeat) : 0;
+  ColumnMasks<1> masks(0);
+  masks.valid = __ballot_sync(kWholeWarp, bits != 0);
+  masks.local = __ballot_sync(kWholeWarp, bits == kValidBeat);
+  return masks;
+}
+
+// Starts bringing the class rows and the beat columns of this warp; rows of padding become zero. `state` must be there
+// if there is padding.
+template <typename T, int kDim, int kTensors>
+__device__ __forceinline__ void stage_head(const HeadShared<T, kDim, kTensors> &shared, const ColumnsArguments &args,
+                                           const ColumnsBlock &block) {
+  constexpr int kLeads = HeadShared<T, kDim, kTensors>::kLeads;
+  const ClearProblem &p = args.problem;
+  const LaneRows<kDim, kLeads> rows(kLeads);
+  const int columns = static_cast<int>(p.beats), first = block.warp;
+  if (first < kTensors) {
+    const ClearRows &source = p.rows[first];
+    const T *row = token_row<const T>(source, block.batch, block.head, rows.lead) + rows.element;
+    T *target = shared.class_q + first * shared.tensor + rows.in_tile();
+#pragma unroll
+    for (int step = 0; step < rows.kSteps; ++step) {
+#pragma unroll
+      for (int repeat = 0; repeat < rows.kRepeats; ++repeat) {
+        const int element = repeat * rows.kAcross * 8;
+        copy16_if(rows.has(step), target + step * rows.kRows * shared.kLd + element, row + element, true);
+      }
+      row += rows.kRows * source.row;
+    }
+  }
+  Cursor<T, kDim, kLeads, CLEAR_Q> from_q(args, block, rows, first);
+  Cursor<T, kDim, kLeads, CLEAR_K> from_k(args, block, rows, first);
+  Cursor<T, kDim, kLeads, CLEAR_V> from_v(args, block, rows, first);
+  Cursor<T, kDim, kLeads, CLEAR_DOUT> from_dout(args, block, rows, kTensors == 4 ? first : 0);
+#pragma unroll 1
+  for (int column = first; column < columns; column += args.plan.warps) {
+    const uint32_t wanted = p.valid.data == nullptr ? ColumnMasks<1>::all(kLeads)
+                                                    : state_masks<kLeads>(shared.state, column, columns).valid;
+    T *tiles = shared.column_tiles(column);
+    from_q.stage(tiles, args, rows, wanted);
+    from_k.stage(tiles + shared.tensor, args, rows, wanted);
+    from_v.stage(tiles + 2 * shared.tensor, args, rows, wanted);
+    from_q.advance(args);
+    from_k.advance(args);
+    from_v.advance(args);
+    if (kTensors == 3) continue;
+    from_dout.stage(tiles + 3 * shared.tensor, args, rows, wanted);
+    from_dout.advance(args);
+  }
+  copy_commit();
+}
+
+// Starts bringing everything and fills `state` and `place`. A wait and a barrier have to follow.
+template <typename T, int kDim, int kTensors>
+__device__ __forceinline__ void begin_head(const HeadShared<T, kDim, kTensors> &shared, const ColumnsArguments &args,
+                                           const ColumnsBlock &block) {
+  const bool padding = args.problem.valid.data != nullptr;
+  if (padding) {
+    note_states(shared, args.problem, block);
+    __syncthreads();
+  }
+  stage_head(shared, args, block);
+  if (!padding) note_states(shared, args.problem, block);
+}
+
+// Listed tokens that are the rows of a tile, from `first` on; the last of them stands for those beyond.
+struct ListedRows {
+  const Listed *list;
+  int first, last;
+  __device__ ListedRows(const Listed *list_, int first_, int end)
+      : list(list_), first(first_), last((first_ + kTileRows < end ? first_ + kTileRows : end) - 1) {}
+  __device__ const Listed &row(int r) const { return list[first + r < last ? first + r : last]; }
+  __device__ bool has(int r) const { return first + r <= last; }
+};
+
+// A lane's place in the rows of the tile in shared memory, or of their class tokens: of a left operand, or, transposed,
+// of a right one.
+template <int kLd, bool kClass = false> __device__ __forceinline__ int left_offset(const ListedRows &rows) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const Listed &token = rows.row(lane % 16);
+  return (kClass ? token.lead() : token.row) * kLd + lane / 16 * 8;
+}
+// Of a right operand whose columns are the tile's rows.
+template <int kLd, bool kClass = false> __device__ __forceinline__ int right_offset(const ListedRows &rows) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const Listed &token = rows.row(lane % 8 + lane / 16 * 8);
+  return (kClass ? token.lead() : token.row) * kLd + lane / 8 % 2 * 8;
+}
+
+} // namespace clear_cuda
