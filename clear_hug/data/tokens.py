@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from clear_hug.data import native
+
 __all__ = ["BeatGrid", "cut_tokens", "seconds_of"]
 
 
@@ -70,12 +72,8 @@ def cut_tokens(
     first = np.maximum(np.concatenate(([0], middle))[: len(kept)], kept - before)  # [k] of its token
     last = np.minimum(stop, kept - before + beat_samples)  # [k] one past it
     rows = np.ascontiguousarray(signal.T, dtype=np.float32)  # [L, n]
-    tokens = np.zeros((len(rows), beats, beat_samples), dtype=np.float32)
-    for slot, (r, begin, end) in enumerate(zip(kept.tolist(), first.tolist(), last.tolist(), strict=True)):
-        tokens[:, slot, begin - r + before : end - r + before] = rows[:, begin:end]
-    lively = _spans(rows, first, last) >= flat_mv  # [L, k]
-    if not lively.all():
-        tokens[:, : len(kept)][~lively] = 0.0
+    lively = _spans(rows, kept, first, last, beat_samples) >= flat_mv  # [L, k]
+    tokens = _placed(rows, kept, first, last, lively, beats, beat_samples)
     valid = np.zeros((len(rows), beats), dtype=bool)
     valid[:, : len(kept)] = lively
     padded = np.full(beats, -1, dtype=np.int32)
@@ -84,14 +82,45 @@ def cut_tokens(
     return BeatGrid(tokens, valid, seconds_of(padded, fs), padded, len(r_index), signal[:used])
 
 
-def _spans(rows: NDArray[np.float32], start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Peak-to-peak [L, k] of the samples from `start` up to `stop`, which do not overlap."""
-    if not len(start):
+def _spans(
+    rows: NDArray[np.float32],
+    kept: NDArray[np.int64],
+    first: NDArray[np.int64],
+    last: NDArray[np.int64],
+    beat_samples: int,
+) -> NDArray[np.float32]:
+    """Peak-to-peak [L, k] of the samples from `first` up to `last`, which do not overlap."""
+    if native.KERNELS is not None:
+        spans: NDArray[np.float32] = native.KERNELS.spans(rows, kept, first, last, beat_samples)
+        return spans
+    if not len(first):
         return np.zeros((len(rows), 0), dtype=np.float32)
-    edges = np.column_stack((start, stop)).reshape(-1)  # between them lie beats and gaps in turn
+    edges = np.column_stack((first, last)).reshape(-1)  # between them lie beats and gaps in turn
     if edges[-1] == rows.shape[1]:
         edges = edges[:-1]
     return np.asarray(np.maximum.reduceat(rows, edges, axis=1) - np.minimum.reduceat(rows, edges, axis=1))[:, ::2]
+
+
+def _placed(
+    rows: NDArray[np.float32],
+    kept: NDArray[np.int64],
+    first: NDArray[np.int64],
+    last: NDArray[np.int64],
+    lively: NDArray[np.bool_],
+    beats: int,
+    beat_samples: int,
+) -> NDArray[np.float32]:
+    """Tokens [L, T, S] of the lively beats, zeros elsewhere."""
+    if native.KERNELS is not None:
+        placed: NDArray[np.float32] = native.KERNELS.place(rows, kept, first, last, lively, beats, beat_samples)
+        return placed
+    tokens = np.zeros((len(rows), beats, beat_samples), dtype=np.float32)
+    shift = kept - beat_samples // 2
+    for slot, (begin, end, at) in enumerate(zip(first.tolist(), last.tolist(), shift.tolist(), strict=True)):
+        tokens[:, slot, begin - at : end - at] = rows[:, begin:end]
+    if not lively.all():
+        tokens[:, : len(kept)][~lively] = 0.0
+    return tokens
 
 
 def seconds_of(r_index: NDArray[np.integer], fs: float) -> NDArray[np.int32]:
@@ -102,13 +131,13 @@ def seconds_of(r_index: NDArray[np.integer], fs: float) -> NDArray[np.int32]:
 def _check(signal: NDArray[np.floating], r_index: NDArray[np.int64], fs: float, beats: int, beat_samples: int) -> None:
     if signal.ndim != 2 or signal.size == 0:
         raise ValueError(f"the signal has shape {signal.shape}, but must be [samples, leads] and not empty")
-    if not np.isfinite(signal).all():
+    if not np.isfinite(np.add.reduce(signal, axis=None)) and not np.isfinite(signal).all():
         raise ValueError("the signal has NaN or infinite samples; bridge them first (clear_hug.data.quality)")
     if beats < 1 or beat_samples < 1:
         raise ValueError(f"{beats=} and {beat_samples=} must be at least 1")
     if not fs > 0:
         raise ValueError(f"the rate is {fs} Hz, but must be positive")
-    if len(r_index) and (r_index[0] < 0 or r_index[-1] >= len(signal) or np.any(np.diff(r_index) <= 0)):
+    if len(r_index) and (r_index[0] < 0 or r_index[-1] >= len(signal) or (r_index[1:] <= r_index[:-1]).any()):
         raise ValueError(
             f"R peaks must increase inside [0, {len(signal)}), got {r_index[:8].tolist()}{' …' * (len(r_index) > 8)}"
         )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.ndimage
 from numpy.typing import NDArray
 
 from clear_hug.data.beat_settings import BeatSettings
+from clear_hug.data.order_statistics import row_medians, running_maximum
 from clear_hug.data.qrs_bands import Bands
 from clear_hug.data.qrs_energy import root_mean_square
 from clear_hug.data.qrs_peaks import Candidates
@@ -19,7 +19,6 @@ _FEWEST_BEATS = 3  # to know what an ordinary beat is
 
 def add_wide_beats(
     bands: Bands,
-    fs: float,
     candidates: Candidates,
     beats: NDArray[np.bool_],
     settings: BeatSettings,
@@ -28,7 +27,6 @@ def add_wide_beats(
 
     Args:
         bands: of the signal in mV, at the analysis rate.
-        fs: that rate, Hz.
         candidates: peaks of the slope energy.
         beats: bool [candidates], those found by slope.
         settings: of the detector.
@@ -36,9 +34,9 @@ def add_wide_beats(
     Returns:
         bool [candidates].
     """
-    if beats.sum() < _FEWEST_BEATS:
+    if np.count_nonzero(beats) < _FEWEST_BEATS:
         return beats
-    place = candidates.place
+    place, fs = candidates.place, bands.fs
     possible = (candidates.height > settings.wide_energy) & (candidates.clearness > settings.wide_clearness) & ~beats
     if not possible.any():
         return beats
@@ -75,6 +73,6 @@ def _deflection(
     """[m] height of the low-frequency deflection near each sample, in ordinary beats; the median lead's."""
     smooth = root_mean_square(gentle, fs, _INTEGRATION_S)
     reach = 2 * int(settings.locate_s * fs) + 1
-    usual = np.median(scipy.ndimage.maximum_filter1d(smooth, reach, axis=1)[:, beats], axis=1)
+    usual = row_medians(running_maximum(smooth, reach)[:, beats])
     relative = smooth / np.where(usual > 1e-9, usual, np.inf)[:, None]  # [leads, m]
     return np.median(relative, axis=0) if len(gentle) > 2 else relative.max(axis=0)
