@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from clear_hug.data.row import PreparedRow
 from clear_hug.data.signal_rows import StoredSignal
 from clear_hug.data.store_format import StoreLayout
-from clear_hug.files import replacing, write_json
+from clear_hug.files import replacing, write_text
 
 __all__ = ["CHUNKS", "marker", "signal_file", "write_chunk", "write_shard"]
 
@@ -57,7 +58,8 @@ def write_chunk(partial: Path, layout: StoreLayout, rows: range, prepared: Itera
             np.save(temporary, np.concatenate([signal.samples for signal in signals]))
     for name, values in small.items():
         _write_rows(partial / f"{name}.npy", rows.start, values)
-    write_json(marker(partial, rows), entries)
+    # In one line, which the JSON encoder writes several times faster than it indents.
+    write_text(marker(partial, rows), json.dumps(entries, ensure_ascii=False, allow_nan=False) + "\n")
     return sum(bool(entry["flag"]) for entry in entries)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,7 @@ _OUTLIERS = 0.005
 _LIMB = ("I", "II", "III")
 
 
-@dataclass(frozen=True)
-class ElectrodeFindings:
+class ElectrodeFindings(NamedTuple):
     """Names of leads.
 
     Attributes:

@@ -16,6 +16,8 @@ from clear_hug.data import native
 
 __all__ = ["Fir", "fir_filter"]
 
+_NOTHING = 1e-12
+"""Taps below this share of the largest are rounding errors of their design; zeros cost no time."""
 _ENDS = ("zero", "hold", "line", "mirror", "given")  # in the order of csrc/signal/kernels.h
 
 
@@ -91,6 +93,8 @@ class Fir:
         total = np.zeros((len(rows), wanted), dtype=np.float32)
         product = np.empty_like(total)
         for k, taps in enumerate(self.taps.T):  # [up]
+            if not taps.any():
+                continue
             if self.up == 1:  # neighbours, much faster than any index
                 samples = dealt[k % self.down][:, k // self.down : k // self.down + wanted]
             else:
@@ -116,6 +120,7 @@ def fir_filter(taps: NDArray[np.floating], up: int = 1, down: int = 1, unit_gain
     phases = np.where(inside, taps[np.clip(tap, 0, len(taps) - 1)], 0.0)
     if unit_gain:
         phases /= phases.sum(axis=1, keepdims=True)
+    phases[np.abs(phases) < _NOTHING * np.abs(phases).max()] = 0.0  # such as the zero crossings of a low-pass
     return Fir(np.ascontiguousarray(phases, dtype=np.float32), up, down)
 
 

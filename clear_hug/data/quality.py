@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clear_hug.data.electrodes import check_electrodes
+from clear_hug.data.electrodes import ElectrodeFindings, check_electrodes
 from clear_hug.data.order_statistics import row_quantiles
 from clear_hug.data.resample import resample
 from clear_hug.data.sample_checks import LeadFacts, lead_facts
@@ -41,7 +42,6 @@ _SPIKES = 5.0
 _LEAD = r"(?:I{1,3}|aV[RLF]|V[1-6])"
 _NOTE = re.compile(rf"^({_LEAD}(?: {_LEAD})*) ({'|'.join(map(re.escape, _KINDS.values()))})(?! for)")
 _EINTHOVEN = ("I", "II", "III")
-_EINTHOVEN_SUMS = np.array([[1.0, -1.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 1.0]])  # the error, II, I + III
 
 
 @dataclass(frozen=True)
@@ -118,47 +118,68 @@ def check_leads(
     # In float32, whose rounding is a ten-thousandth of a step of the recorder.
     with np.errstate(over="ignore"):  # what float32 cannot hold is missing
         rows = np.ascontiguousarray(signal.T, dtype=np.float32)  # [leads, n]
-    absent, bridged, gappy = np.zeros((3, len(rows)), dtype=bool)
+    found: dict[str, NDArray[np.bool_]] = {}
+    present = np.ones(len(rows), dtype=bool)
     facts = lead_facts(rows, fs)
     if facts is None:
         rows = np.array(rows)
         # The note about absent leads comes from whoever left them empty.
         absent = np.logical_not(np.isfinite(rows).any(axis=1))
-        bridged, gappy = _bridge_gaps(rows, max(1, int(limits.gap_s * fs)), absent)
-        rows[absent | gappy] = 0.0
+        bridged, found["gappy"] = _bridge_gaps(rows, max(1, int(limits.gap_s * fs)), absent)
+        found["gaps"] = bridged & ~found["gappy"]
+        present = ~(absent | found["gappy"])
+        rows[~present] = 0.0
         facts = lead_facts(rows, fs)
     assert facts is not None  # they are finite now
-    present = ~(absent | gappy)
-    flat, implausible = _out_of_range(rows, facts.high - facts.low, present, limits)
-    valid = present & ~flat & ~implausible
-    clipped = valid & _clipped(rows, facts, limits.clipped_fraction)
+    found["flat"], found["implausible"] = _out_of_range(rows, facts.high - facts.low, present, limits)
+    valid = present & ~found["flat"] & ~found["implausible"]
+    found["clipped"] = valid & _clipped(rows, facts, limits.clipped_fraction)
+    found["noisy"] = valid & (facts.noise > limits.noisy_mv)
     all_valid = bool(valid.all())
     if not all_valid:
         rows = np.where(valid[:, None], rows, np.float32(0.0))
-    noisy = valid & (facts.noise > limits.noisy_mv)
     coarse = np.ascontiguousarray(resample(rows.T, fs, COARSE_HZ).T)  # [leads, m]
-    found = check_electrodes(
+    electrodes = check_electrodes(
         coarse if all_valid else coarse[valid],
         leads if all_valid else tuple(lead for lead, good in zip(leads, valid.tolist(), strict=True) if good),
         COARSE_HZ,
         limits.opposite_correlation,
         limits.nearly_flat_share,
     )
-    notes = (
-        _note(leads, bridged & ~gappy, _KINDS["gaps"]),
-        _note(leads, gappy, f"{_KINDS['gappy']} {limits.gap_s:g} s, left out"),
-        _note(leads, flat, _KINDS["flat"]),
-        _note(
-            leads, implausible, f"{_KINDS['implausible']} {limits.implausible_mv:g} mV, left out (wrong unit or gain?)"
-        ),
-        _note(leads, clipped, _KINDS["clipped"]),
-        _einthoven(coarse, leads, valid, limits.einthoven_fraction),
-        _note(leads, noisy, f"{_KINDS['noisy']}, above {limits.noisy_mv:g} mV"),
-        _named(found.exchanged, f"{_KINDS['exchanged']}: limb electrodes exchanged?"),
-        _named(found.nearly_flat, f"{_KINDS['right-leg']} the other limb leads: right leg's electrode exchanged?"),
-        _named(found.inverted, _KINDS["inverted"]),
-    )
-    return LeadQuality(rows.T, coarse.T, facts.curvature, valid, tuple(note for note in notes if note))
+    contradiction = _einthoven(coarse, leads, valid, limits.einthoven_fraction)
+    named = {kind: tuple(leads[index] for index in which.nonzero()[0]) for kind, which in found.items() if which.any()}
+    notes = _notes(named, contradiction, electrodes, limits) if named or contradiction or any(electrodes) else ()
+    return LeadQuality(rows.T, coarse.T, facts.curvature, valid, notes)
+
+
+def _notes(
+    named: dict[str, tuple[str, ...]], contradiction: str, electrodes: ElectrodeFindings, limits: QualityLimits
+) -> tuple[str, ...]:
+    """What was found, in words: leads by the code of the finding, and the rest."""
+    said = {
+        "gaps": "",
+        "gappy": f" {limits.gap_s:g} s, left out",
+        "flat": "",
+        "implausible": f" {limits.implausible_mv:g} mV, left out (wrong unit or gain?)",
+        "clipped": "",
+        "contradicting": contradiction,
+        "noisy": f", above {limits.noisy_mv:g} mV",
+        "exchanged": ": limb electrodes exchanged?",
+        "right-leg": " the other limb leads: right leg's electrode exchanged?",
+        "inverted": "",
+    }
+    named = {
+        **named,
+        "exchanged": electrodes.exchanged,
+        "right-leg": electrodes.nearly_flat,
+        "inverted": electrodes.inverted,
+    }
+    notes = [
+        more if kind == "contradicting" else f"{' '.join(named[kind])} {_KINDS[kind]}{more}"
+        for kind, more in said.items()
+        if (more if kind == "contradicting" else named.get(kind))
+    ]
+    return tuple(notes)
 
 
 def quality_codes(notes: Iterable[str]) -> str:
@@ -173,14 +194,6 @@ def quality_codes(notes: Iterable[str]) -> str:
     found = (_NOTE.match(note) for note in notes)
     codes = {phrase: code for code, phrase in _KINDS.items()}
     return " ".join(f"{codes[match[2]]}:{match[1].replace(' ', ',')}" for match in found if match)
-
-
-def _named(names: tuple[str, ...], what: str) -> str:
-    return f"{' '.join(names)} {what}" if names else ""
-
-
-def _note(leads: tuple[str, ...], which: NDArray[np.bool_], what: str) -> str:
-    return _named(tuple(leads[index] for index in which.nonzero()[0].tolist()), what)
 
 
 def _bridge_gaps(
@@ -240,9 +253,9 @@ def _einthoven(rows: NDArray[np.floating], leads: tuple[str, ...], valid: NDArra
         return ""
     centred = rows[limb]
     centred -= np.add.reduce(centred, axis=1, keepdims=True) / np.float32(rows.shape[1])
-    products = (centred @ centred.T).astype(np.float64)  # [3, 3], from which those of weighed sums follow
-    squares = (_EINTHOVEN_SUMS @ products * _EINTHOVEN_SUMS).sum(axis=1)
-    error, second, first_and_third = np.sqrt(np.maximum(squares, 0.0)).tolist()
+    (one, one_two, one_three), (_, two, two_three), (_, _, three) = (centred @ centred.T).tolist()
+    error = math.sqrt(max(one + two + three - 2 * one_two + 2 * one_three - 2 * two_three, 0.0))
+    second, first_and_third = math.sqrt(max(two, 0.0)), math.sqrt(max(one + three + 2 * one_three, 0.0))
     size = max(second, first_and_third)
     if error <= fraction * size:
         return ""

@@ -109,10 +109,16 @@ def _signal(line: str, name: str) -> HeaderSignal:
         raise RecordError(f"record {name}: {fields[1][:40]!r} is no WFDB storage format")
     gain, given, baseline, units = _gain(fields[2], name) if len(fields) > 2 else _NO_GAIN
     zero = _integer(fields[4], "ADC zero", name) if len(fields) > 4 else 0
-    baseline = zero if baseline is None else baseline
-    checksum = _integer(fields[6], "checksum", name) if len(fields) > 6 else None
-    lead = fields[8].rstrip() if len(fields) > 8 else ""
-    return HeaderSignal(file_name, *storage, gain, given, baseline, units, checksum, lead)
+    return HeaderSignal(
+        file_name,
+        *storage,
+        gain,
+        given,
+        zero if baseline is None else baseline,
+        units,
+        checksum=_integer(fields[6], "checksum", name) if len(fields) > 6 else None,
+        name=fields[8].rstrip() if len(fields) > 8 else "",
+    )
 
 
 @lru_cache(maxsize=1024)

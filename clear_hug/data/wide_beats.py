@@ -43,9 +43,7 @@ def add_wide_beats(
     possible &= _distance(place, place[beats]) >= settings.wide_gap_s * fs
     if not possible.any():
         return beats
-    size = _deflection(bands.signal(settings.wide_band), fs, place[beats], settings)[
-        place
-    ]  # [candidates], 1 = an ordinary beat
+    size = _deflection(bands, place, place[beats], settings)  # [candidates], 1 = an ordinary beat
     wide = possible & (size >= settings.wide_ratio)
     kept = beats.copy()
     last = -1
@@ -68,11 +66,11 @@ def _distance(peaks: NDArray[np.integer], beats: NDArray[np.int64]) -> NDArray[n
 
 
 def _deflection(
-    gentle: NDArray[np.float32], fs: float, beats: NDArray[np.int64], settings: BeatSettings
+    bands: Bands, place: NDArray[np.int64], beats: NDArray[np.int64], settings: BeatSettings
 ) -> NDArray[np.float32]:
-    """[m] height of the low-frequency deflection near each sample, in ordinary beats; the median lead's."""
-    smooth = root_mean_square(gentle, fs, _INTEGRATION_S)
-    reach = 2 * int(settings.locate_s * fs) + 1
+    """Height [places] of the low-frequency deflection near each place, in ordinary beats; the median lead's."""
+    smooth = root_mean_square(bands.signal(settings.wide_band), bands.fs, _INTEGRATION_S)
+    reach = 2 * int(settings.locate_s * bands.fs) + 1
     usual = row_medians(running_maximum(smooth, reach)[:, beats])
-    relative = smooth / np.where(usual > 1e-9, usual, np.inf)[:, None]  # [leads, m]
-    return np.median(relative, axis=0) if len(gentle) > 2 else relative.max(axis=0)
+    relative = smooth[:, place] / np.where(usual > 1e-9, usual, np.float32(np.inf))[:, None]  # [leads, places]
+    return np.asarray(np.median(relative, axis=0) if len(relative) > 2 else relative.max(axis=0))

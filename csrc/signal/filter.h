@@ -62,7 +62,7 @@ CK_INLINE void deal(const float *__restrict line, int64_t n, int64_t down, int64
 inline void filter(const Filter &f, Ends ends, const float *rows, int64_t leads, int64_t n, float *out) {
   const int64_t width = 2 * f.reach + 1, padded = n + 2 * f.reach, wanted = (n * f.up + f.down - 1) / f.down;
   const int64_t share = (padded + f.down - 1) / f.down + kFilterBlock; // of each of `down` neighbours
-  Scratch<float> whole(padded), dealt(f.down * share);
+  Scratch<float> whole(padded), dealt(f.down * share), taps(width);
   Scratch<int64_t> at(width);
   for (int64_t i = 0; i < f.down * share; ++i) dealt[i] = 0.0f; // blocks read beyond the samples
   float block[1][kFilterBlock];
@@ -81,11 +81,16 @@ inline void filter(const Filter &f, Ends ends, const float *rows, int64_t leads,
     if (f.down > 1) deal(line, padded, f.down, share, dealt.get());
     for (int64_t j = 0; j < f.up && j < wanted; ++j) { // outputs j, j + up, j + 2 up, ...
       const int64_t start = j * f.down / f.up, count = (wanted - j + f.up - 1) / f.up;
-      const float *taps = f.taps + j * f.down % f.up * width;
-      for (int64_t k = 0; k < width; ++k) at[k] = (start + k) % f.down * share + (start + k) / f.down;
+      const float *all = f.taps + j * f.down % f.up * width;
+      int64_t used = 0; // taps that are not zero
+      for (int64_t k = 0; k < width; ++k) {
+        taps[used] = all[k];
+        at[used] = (start + k) % f.down * share + (start + k) / f.down;
+        used += all[k] != 0.0f;
+      }
       for (int64_t q = 0; q < count; q += kFilterBlock) {
         const float *samples = dealt.get() + q;
-        filter_block<kFilterBlock, 1>(&samples, at.get(), taps, width, block);
+        filter_block<kFilterBlock, 1>(&samples, at.get(), taps.get(), used, block);
         const int64_t here = count - q < kFilterBlock ? count - q : kFilterBlock;
         float *to = out + lead * wanted + j + q * f.up;
         for (int64_t i = 0; i < here; ++i) to[i * f.up] = block[0][i];
