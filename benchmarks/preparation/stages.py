@@ -16,7 +16,7 @@ STAGES = ("read", "check leads and resample", "find beats", "cut tokens")
 
 
 def own_stages(source: Source, rows: range) -> dict[str, float]:
-    """Seconds of processor time of each of `STAGES`, all records together; their leads must be those of the settings."""
+    """Seconds of processor time of each of `STAGES`, all records together; they must have the twelve leads in order."""
     settings, spent = PrepareSettings(), dict.fromkeys(STAGES, 0.0)
     with threadpool_limits(limits=1, user_api="blas"):
         for row in rows:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from clear_hug.data import native
 from clear_hug.data.order_statistics import running_median
 
 if TYPE_CHECKING:
@@ -59,9 +60,13 @@ def rhythm(place: NDArray[np.int64], sure: NDArray[np.bool_]) -> NDArray[np.floa
     index = sure.nonzero()[0]
     if len(index) < _FEWEST_SURE:
         return np.tile(np.log((2.0, 1.0, 1.0)), (len(place), 1))  # neutral
+    out: NDArray[np.float64]
+    if native.KERNELS is not None:
+        out = native.KERNELS.rhythm(place, sure, _RHYTHM_INTERVALS)
+        return np.log(out, out=out)
     beats = place[index]
     intervals = (beats[1:] - beats[:-1]).astype(np.float32)
-    usual = running_median(intervals[None], min(_RHYTHM_INTERVALS, len(intervals)))[0]
+    usual = running_median(intervals[None], min(_RHYTHM_INTERVALS, len(intervals)))[0].astype(np.float64)
     position = sure.cumsum() - sure  # sure beats before each candidate
     before, after = position - 1, position + sure
     known = np.maximum(before, 0)

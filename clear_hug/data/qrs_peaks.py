@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from clear_hug.data import native
 from clear_hug.data.beat_settings import BeatSettings
-from clear_hug.data.order_statistics import cell_extremes, running_maximum, running_median
+from clear_hug.data.order_statistics import cell_count, cell_extremes, running_maximum, running_median
 from clear_hug.data.qrs_energy import HEIGHT_CELLS, QRSEnergy, odd_cells
 
 __all__ = ["Candidates", "candidate_peaks", "spaced_peaks"]
@@ -41,15 +41,22 @@ def candidate_peaks(energy: QRSEnergy, settings: BeatSettings) -> Candidates:
     `settings.longest_rr_s`, which one artefact cannot lift.
     """
     curve = energy.curve
-    place = spaced_peaks(curve, max(1, int(settings.refractory_s * energy.fs)))
+    distance = max(1, int(settings.refractory_s * energy.fs))
+    rr, tall, quiet = (odd_cells(s) for s in (settings.longest_rr_s, settings.height_s, settings.noise_s))
+    if native.KERNELS is not None:
+        cells = cell_count(len(curve), energy.cell)
+        limits = settings.lowest, _LOWEST_FLOOR
+        return Candidates(
+            *native.KERNELS.candidates(curve, distance, energy.cell, cells, rr, tall, HEIGHT_CELLS, quiet, *limits)
+        )
+    place = spaced_peaks(curve, distance)
     highest, lowest = cell_extremes(curve[None], energy.cell)  # [1, cells]
-    highest = running_maximum(highest, odd_cells(settings.longest_rr_s))
-    usual = np.maximum(running_median(highest, odd_cells(settings.height_s), HEIGHT_CELLS)[0], 1e-12)
-    floor = running_median(lowest, odd_cells(settings.noise_s))[0]
+    usual = np.maximum(running_median(running_maximum(highest, rr), tall, HEIGHT_CELLS)[0], np.float32(1e-12))
+    floor = running_median(lowest, quiet)[0]
     cell = energy.cell_of(place)
     height = curve[place] / usual[cell]
-    clearness = curve[place] / np.maximum(floor[cell], _LOWEST_FLOOR)
-    high = height > settings.lowest
+    clearness = curve[place] / np.maximum(floor[cell], np.float32(_LOWEST_FLOOR))
+    high = height > np.float32(settings.lowest)
     return Candidates(place[high], height[high], clearness[high])
 
 

@@ -64,63 +64,49 @@ def cut_tokens(
     signal = np.asarray(signal)
     r_index = np.asarray(r_index, dtype=np.int64).reshape(-1)
     _check(signal, r_index, fs, beats, beat_samples)
-    length = len(signal)
-    before = beat_samples // 2
-    kept = r_index[:beats]  # [k]
-    middle = (r_index[:-1] + r_index[1:] + 1) // 2  # rounded up: an R peak always lies in its own beat
-    stop = np.concatenate((middle, [length]))[: len(kept)]  # [k] one past the last sample of each beat
-    first = np.maximum(np.concatenate(([0], middle))[: len(kept)], kept - before)  # [k] of its token
-    last = np.minimum(stop, kept - before + beat_samples)  # [k] one past it
     rows = np.ascontiguousarray(signal.T, dtype=np.float32)  # [L, n]
-    lively = _spans(rows, kept, first, last, beat_samples) >= flat_mv  # [L, k]
-    tokens = _placed(rows, kept, first, last, lively, beats, beat_samples)
-    valid = np.zeros((len(rows), beats), dtype=bool)
-    valid[:, : len(kept)] = lively
     padded = np.full(beats, -1, dtype=np.int32)
-    padded[: len(kept)] = kept
-    used = stop[-1] if len(kept) else 0
+    padded[: len(r_index)] = r_index[:beats]
+    used = 0
+    if len(r_index):
+        used = len(signal) if len(r_index) <= beats else int(r_index[beats - 1] + r_index[beats] + 1) // 2
+    tokens, valid = _tokens(rows, r_index, beats, beat_samples, flat_mv)
     return BeatGrid(tokens, valid, seconds_of(padded, fs), padded, len(r_index), signal[:used])
 
 
-def _spans(
-    rows: NDArray[np.float32],
-    kept: NDArray[np.int64],
-    first: NDArray[np.int64],
-    last: NDArray[np.int64],
-    beat_samples: int,
-) -> NDArray[np.float32]:
-    """Peak-to-peak [L, k] of the samples from `first` up to `last`, which do not overlap."""
+def _tokens(
+    rows: NDArray[np.float32], r_index: NDArray[np.int64], beats: int, beat_samples: int, flat_mv: float
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Tokens [L, T, S], and which are valid [L, T]."""
     if native.KERNELS is not None:
-        spans: NDArray[np.float32] = native.KERNELS.spans(rows, kept, first, last, beat_samples)
-        return spans
-    if not len(first):
+        found: tuple[NDArray[np.float32], NDArray[np.bool_]]
+        found = native.KERNELS.cut(rows, r_index, beats, beat_samples, flat_mv)
+        return found
+    before = beat_samples // 2
+    kept = r_index[:beats]  # [k]
+    middle = (r_index[:-1] + r_index[1:] + 1) // 2  # rounded up: an R peak always lies in its own beat
+    stop = np.concatenate((middle, [rows.shape[1]]))[: len(kept)]  # [k] one past the last sample of each beat
+    first = np.maximum(np.concatenate(([0], middle))[: len(kept)], kept - before)  # [k] of its token
+    last = np.minimum(stop, kept - before + beat_samples)  # [k] one past it
+    lively = _spans(rows, first, last) >= np.float32(flat_mv)  # [L, k]
+    tokens = np.zeros((len(rows), beats, beat_samples), dtype=np.float32)
+    for slot, (r, begin, end) in enumerate(zip(kept.tolist(), first.tolist(), last.tolist(), strict=True)):
+        tokens[:, slot, begin - r + before : end - r + before] = rows[:, begin:end]
+    if not lively.all():
+        tokens[:, : len(kept)][~lively] = 0.0
+    valid = np.zeros((len(rows), beats), dtype=bool)
+    valid[:, : len(kept)] = lively
+    return tokens, valid
+
+
+def _spans(rows: NDArray[np.float32], start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Peak-to-peak [L, k] of the samples from `start` up to `stop`, which do not overlap."""
+    if not len(start):
         return np.zeros((len(rows), 0), dtype=np.float32)
-    edges = np.column_stack((first, last)).reshape(-1)  # between them lie beats and gaps in turn
+    edges = np.column_stack((start, stop)).reshape(-1)  # between them lie beats and gaps in turn
     if edges[-1] == rows.shape[1]:
         edges = edges[:-1]
     return np.asarray(np.maximum.reduceat(rows, edges, axis=1) - np.minimum.reduceat(rows, edges, axis=1))[:, ::2]
-
-
-def _placed(
-    rows: NDArray[np.float32],
-    kept: NDArray[np.int64],
-    first: NDArray[np.int64],
-    last: NDArray[np.int64],
-    lively: NDArray[np.bool_],
-    beats: int,
-    beat_samples: int,
-) -> NDArray[np.float32]:
-    """Tokens [L, T, S] of the lively beats, zeros elsewhere."""
-    if native.KERNELS is not None:
-        placed: NDArray[np.float32] = native.KERNELS.place(rows, kept, first, last, lively, beats, beat_samples)
-        return placed
-    tokens = np.zeros((len(rows), beats, beat_samples), dtype=np.float32)
-    shift = kept - beat_samples // 2
-    for slot, (begin, end, at) in enumerate(zip(first.tolist(), last.tolist(), shift.tolist(), strict=True)):
-        tokens[:, slot, begin - at : end - at] = rows[:, begin:end]
-    if not lively.all():
-        tokens[:, : len(kept)][~lively] = 0.0
-    return tokens
 
 
 def seconds_of(r_index: NDArray[np.integer], fs: float) -> NDArray[np.int32]:

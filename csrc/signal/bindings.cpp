@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "candidates.h"
 #include "kernels.h"
-#include "peaks.h"
 
 namespace py = pybind11;
 using namespace clear_signal;
@@ -151,9 +151,30 @@ Rows weighed_sum(const Rows &energy, const Rows &height, const Rows &weight, int
   return out;
 }
 
-Indices peaks(const Rows &curve, int64_t distance) {
-  const std::vector<int64_t> place = clear_signal::spaced_peaks(curve.data(), curve.size(), distance);
-  return Indices(static_cast<int64_t>(place.size()), place.data());
+template <class X> Array<X> array(const std::vector<X> &values) {
+  return Array<X>(static_cast<int64_t>(values.size()), values.data());
+}
+
+Indices peaks(const Rows &curve, int64_t distance) { return array(spaced_peaks(curve.data(), curve.size(), distance)); }
+
+py::tuple candidates(const Rows &curve, int64_t distance, int64_t cell, int64_t cells, int64_t rr_cells,
+                     int64_t height_cells, int64_t height_every, int64_t noise_cells, float lowest,
+                     float lowest_floor) {
+  require(cell > 0 && cells > 0 && (cells - 1) * cell < curve.size(), "cells lie beyond the curve");
+  require(rr_cells % 2 == 1 && height_cells > 0 && height_every > 0 && noise_cells > 0, "sizes must be positive");
+  const Search search{distance, cell, cells, rr_cells, height_cells, height_every, noise_cells, lowest, lowest_floor};
+  const Candidates found = find_candidates(kernels(), curve.data(), curve.size(), search);
+  return py::make_tuple(array(found.place), array(found.height), array(found.clearness));
+}
+
+Array<double> intervals(const Indices &place, const Array<bool> &sure, int64_t window) {
+  require(place.size() == sure.size() && window > 0, "sizes differ");
+  int64_t beats = 0;
+  for (int64_t i = 0; i < sure.size(); ++i) beats += sure.data()[i];
+  require(beats > 1, "there must be two sure beats");
+  Array<double> out({static_cast<int64_t>(place.size()), static_cast<int64_t>(3)});
+  rhythm(kernels(), place.data(), sure.data(), place.size(), window, out.mutable_data());
+  return out;
 }
 
 py::object lead_weights(const Rows &energy, int64_t high_rank, int64_t cell, int64_t cells, int64_t rr_cells,
@@ -215,34 +236,19 @@ Rows correlate(const Rows &mine, const Rows &theirs, const Indices &own, int64_t
   return out;
 }
 
-Grid grid(const Shape &shape, int64_t slots, int64_t samples, const Indices &kept, const Indices &first,
-          const Indices &last) {
-  const int64_t count = kept.size(), before = samples / 2;
-  require(count <= slots && first.size() == count && last.size() == count, "sizes differ");
-  for (int64_t b = 0; b < count; ++b) {
-    const int64_t start = first.data()[b], stop = last.data()[b], r = kept.data()[b];
-    require(0 <= start && start < stop && stop <= shape.n && start >= r - before && stop <= r - before + samples,
-            "a beat reaches beyond its token or the rows");
+py::tuple cut(const Rows &rows, const Indices &place, int64_t slots, int64_t samples, float flat) {
+  const Shape shape(rows);
+  require(slots > 0 && samples > 0, "slots and samples must be positive");
+  int64_t last = -1;
+  for (int64_t i = 0; i < place.size(); ++i) {
+    require(place.data()[i] > last && place.data()[i] < shape.n, "beats must increase inside the rows");
+    last = place.data()[i];
   }
-  return {slots, samples, count, kept.data(), first.data(), last.data()};
-}
-
-Rows spans(const Rows &rows, const Indices &kept, const Indices &first, const Indices &last, int64_t samples) {
-  const Shape shape(rows);
-  const Grid beats = grid(shape, kept.size(), samples, kept, first, last);
-  Rows out({shape.leads, beats.count});
-  kernels().spans(rows.data(), shape.leads, shape.n, beats, out.mutable_data());
-  return out;
-}
-
-Rows place(const Rows &rows, const Indices &kept, const Indices &first, const Indices &last, const Array<bool> &lively,
-           int64_t slots, int64_t samples) {
-  const Shape shape(rows);
-  const Grid beats = grid(shape, slots, samples, kept, first, last);
-  require(lively.size() == shape.leads * beats.count, "sizes differ");
-  Rows out({shape.leads, slots, samples});
-  kernels().place(rows.data(), shape.leads, shape.n, beats, lively.data(), out.mutable_data());
-  return out;
+  const Beats beats{place.data(), static_cast<int64_t>(place.size()), slots, samples};
+  Rows tokens({shape.leads, slots, samples});
+  Array<bool> valid({shape.leads, slots});
+  kernels().cut(rows.data(), shape.leads, shape.n, beats, flat, tokens.mutable_data(), valid.mutable_data());
+  return py::make_tuple(tokens, valid);
 }
 
 Array<int16_t> quantise(const Rows &rows, int64_t used, const Rows &gain) {
@@ -269,11 +275,12 @@ PYBIND11_MODULE(_signal, m) {
   m.def("cell_extremes", &cell_extremes);
   m.def("weighed_sum", &weighed_sum);
   m.def("spaced_peaks", &peaks);
+  m.def("candidates", &candidates);
+  m.def("rhythm", &intervals);
   m.def("lead_weights", &lead_weights);
   m.def("strongest", &strongest);
   m.def("pieces", &pieces);
   m.def("correlate", &correlate);
-  m.def("spans", &spans);
-  m.def("place", &place);
+  m.def("cut", &cut);
   m.def("quantise", &quantise);
 }

@@ -65,6 +65,9 @@ inline void correlate(const Pieces &p, float unknown, float *out) {
     lengths(mine.get() + a * piece, p.width, p.leads, p.size, length);
     const float *from = mine.get() + a * piece + middle;
     int64_t b = 0;
+    for (; b + 8 <= p.others; b += 8) {
+      products<8>(from, held.get() + b * piece, p.width, p.leads, p.size, &product[b * kLags]);
+    }
     for (; b + 4 <= p.others; b += 4) {
       products<4>(from, held.get() + b * piece, p.width, p.leads, p.size, &product[b * kLags]);
     }

@@ -18,10 +18,10 @@ struct Filter {
 // How a row goes on beyond its ends; kGiven: its first and last `reach` samples are what goes beyond.
 enum class Ends { kZero, kHold, kLine, kMirror, kGiven };
 
-// The grid of one recording's tokens: slot b holds the samples from first[b] up to last[b], with kept[b] in the middle.
-struct Grid {
-  int64_t slots, samples, count;
-  const int64_t *kept, *first, *last; // [count], count <= slots
+// The R peaks of a recording, increasing samples inside it, and the grid for their tokens.
+struct Beats {
+  const int64_t *place; // [count], which may be more than there are slots
+  int64_t count, slots, samples;
 };
 
 // Short pieces of a recording and others to compare them with; see correlate.h.
@@ -72,8 +72,7 @@ struct Kernels {
   void (*pieces)(const float *windows, int64_t leads, int64_t count, int64_t size, const int64_t *likely,
                  int64_t likely_count, const float *weight, float *out);
   void (*correlate)(const Pieces &pieces, float unknown, float *out);
-  void (*spans)(const float *rows, int64_t leads, int64_t n, const Grid &grid, float *out);
-  void (*place)(const float *rows, int64_t leads, int64_t n, const Grid &grid, const bool *lively, float *out);
+  void (*cut)(const float *rows, int64_t leads, int64_t n, const Beats &beats, float flat, float *tokens, bool *valid);
   void (*quantise)(const float *rows, int64_t leads, int64_t n, int64_t used, const float *gain, int16_t *out);
 };
 

@@ -8,21 +8,17 @@ namespace clear_signal {
 namespace CK_ISA {
 
 // The element of rank size / 2 of each of kLanes windows, lane by lane: window[i * stride] holds their i-th elements.
-// An element is the one sought if so many are less, and more are not greater; counts are kept as floats, to need no
-// other kind of vector.
+// It is the one with as many before it in order, where the first of equals comes first. Counts are kept as floats, to
+// need no other kind of vector.
 CK_INLINE Vec<float> upper_medians(const float *window, int64_t size, int64_t stride) {
   const Vec<float> rank = splat(static_cast<float>(size / 2)), one = splat(1.0f), zero = splat(0.0f);
-  Vec<float> found = load(window);
+  Vec<float> found = zero;
   for (int64_t i = 0; i < size; ++i) {
     const Vec<float> x = load(window + i * stride);
-    Vec<float> less = zero, up_to = zero;
-    for (int64_t j = 0; j < size; ++j) {
-      const Vec<float> other = load(window + j * stride);
-      less += other < x ? one : zero;
-      up_to += other <= x ? one : zero;
-    }
-    const Vec<float> passed = less <= rank ? one : zero, sought = rank < up_to ? passed : zero;
-    found = sought > zero ? x : found;
+    Vec<float> before = zero;
+    for (int64_t j = 0; j < i; ++j) before = load(window + j * stride) <= x ? before + one : before;
+    for (int64_t j = i + 1; j < size; ++j) before = load(window + j * stride) < x ? before + one : before;
+    found = before == rank ? x : found;
   }
   return found + zero; // no -0
 }

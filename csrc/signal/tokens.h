@@ -9,35 +9,36 @@
 namespace clear_signal {
 namespace CK_ISA {
 
-// Largest less smallest sample [leads][count] of each beat.
-inline void spans(const float *rows, int64_t leads, int64_t n, const Grid &grid, float *out) {
+// Tokens [leads][slots][samples] of the beats of a recording, zeros elsewhere, and which are valid [leads][slots]:
+// those that span `flat` or more. A beat reaches half-way to its neighbours and at most to the ends of its token.
+inline void cut(const float *rows, int64_t leads, int64_t n, const Beats &beats, float flat, float *tokens,
+                bool *valid) {
+  const int64_t before = beats.samples / 2;
   for (int64_t lead = 0; lead < leads; ++lead) {
-    for (int64_t b = 0; b < grid.count; ++b) {
-      const float *row = rows + lead * n;
-      float most = row[grid.first[b]], least = most;
-      for (int64_t i = grid.first[b]; i < grid.last[b]; ++i) {
-        most = row[i] > most ? row[i] : most;
-        least = row[i] < least ? row[i] : least;
+    for (int64_t b = 0; b < beats.slots; ++b) {
+      const int64_t slot = lead * beats.slots + b;
+      float *token = tokens + slot * beats.samples;
+      valid[slot] = false;
+      if (b < beats.count) {
+        const int64_t r = beats.place[b], start = r - before;
+        int64_t first = b > 0 ? (beats.place[b - 1] + r + 1) / 2 : 0; // rounded up: an R peak lies in its own beat
+        int64_t last = b + 1 < beats.count ? (r + beats.place[b + 1] + 1) / 2 : n;
+        first = first > start ? first : start;
+        last = last < start + beats.samples ? last : start + beats.samples;
+        const float *row = rows + lead * n;
+        float most = row[first], least = most;
+        for (int64_t i = first; i < last; ++i) {
+          most = row[i] > most ? row[i] : most;
+          least = row[i] < least ? row[i] : least;
+        }
+        if (most - least >= flat) {
+          valid[slot] = true;
+          std::memset(token, 0, (first - start) * sizeof(float));
+          std::memcpy(token + first - start, row + first, (last - first) * sizeof(float));
+          std::memset(token + last - start, 0, (start + beats.samples - last) * sizeof(float));
+        }
       }
-      out[lead * grid.count + b] = most - least;
-    }
-  }
-}
-
-// Tokens [leads][slots][samples] of the beats that are lively [leads][count]; zeros elsewhere.
-inline void place(const float *rows, int64_t leads, int64_t n, const Grid &grid, const bool *lively, float *out) {
-  const int64_t before = grid.samples / 2;
-  for (int64_t lead = 0; lead < leads; ++lead) {
-    for (int64_t b = 0; b < grid.slots; ++b) {
-      float *token = out + (lead * grid.slots + b) * grid.samples;
-      if (b >= grid.count || !lively[lead * grid.count + b]) {
-        std::memset(token, 0, grid.samples * sizeof(float));
-        continue;
-      }
-      const int64_t start = grid.first[b] - grid.kept[b] + before, size = grid.last[b] - grid.first[b];
-      std::memset(token, 0, start * sizeof(float));
-      std::memcpy(token + start, rows + lead * n + grid.first[b], size * sizeof(float));
-      std::memset(token + start + size, 0, (grid.samples - start - size) * sizeof(float));
+      if (!valid[slot]) std::memset(token, 0, beats.samples * sizeof(float));
     }
   }
 }

@@ -15,12 +15,13 @@ import synthetic_ecg as made
 from hypothesis import given, settings
 
 from clear_hug.data import PrepareSettings, native, prepare, prepare_record, read_wfdb, wfdb_source
+from clear_hug.data.beat_evidence import rhythm
 from clear_hug.data.beat_settings import BeatSettings
 from clear_hug.data.beat_windows import beat_pieces, strongest_places
 from clear_hug.data.fir import fir_filter
 from clear_hug.data.order_statistics import cell_extremes, ranked, running_maximum, running_median
-from clear_hug.data.qrs_energy import lead_weights, weighed_sum
-from clear_hug.data.qrs_peaks import spaced_peaks
+from clear_hug.data.qrs_energy import QRSEnergy, lead_weights, weighed_sum
+from clear_hug.data.qrs_peaks import candidate_peaks, spaced_peaks
 from clear_hug.data.qrs_similarity import most_similar
 from clear_hug.data.sample_checks import finite_range, lead_facts
 from clear_hug.data.signal_rows import quantise
@@ -125,6 +126,21 @@ def test_energy(count: int, cell: int, scale: float) -> None:
 def test_peaks(values: list[int], distance: int) -> None:
     curve = np.array(values, dtype=np.float32)
     same(lambda: spaced_peaks(curve, distance))
+    if values:
+        cell = min(distance, len(values))
+        weight = np.ones((1, max(1, len(values) // cell)), dtype=np.float32)
+        energy = QRSEnergy(curve, 100.0, np.ones(1, dtype=np.float32), weight, cell)
+        same(
+            lambda: (found := candidate_peaks(energy, BeatSettings())) and (found.place, found.height, found.clearness)
+        )
+
+
+@settings(deadline=None, max_examples=60)
+@given(gaps=st.lists(st.tuples(st.integers(1, 200), st.booleans()), min_size=1, max_size=40))
+def test_rhythm(gaps: list[tuple[int, bool]]) -> None:
+    place = np.cumsum([gap for gap, _ in gaps])
+    sure = np.array([beat for _, beat in gaps])
+    same(lambda: rhythm(place, sure))
 
 
 @settings(deadline=None, max_examples=40)
