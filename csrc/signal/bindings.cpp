@@ -2,7 +2,9 @@
 // contiguous are copied. Shapes and places are checked here, so that no call can reach beyond an array.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
+#include <cstdlib>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -19,16 +21,35 @@ template <class X> using Array = py::array_t<X, py::array::c_style>;
 using Rows = Array<float>;
 using Indices = Array<int64_t>;
 
-const Kernels &choose() {
+// The variants that run on this processor, the fastest first.
+std::vector<const Kernels *> runnable() {
+  std::vector<const Kernels *> found;
 #if defined(CK_HAVE_X86_VARIANTS)
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma")) {
-    return avx512::kernels();
+    found.push_back(&avx512::kernels());
   }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2::kernels();
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) found.push_back(&avx2::kernels());
 #endif
-  return generic::kernels();
+  found.push_back(&generic::kernels());
+  return found;
+}
+
+std::vector<std::string> isas() {
+  std::vector<std::string> names;
+  for (const Kernels *variant : runnable()) names.emplace_back(variant->name);
+  return names;
+}
+
+// The fastest variant, or the one that CLEAR_HUG_NATIVE names.
+const Kernels &choose() {
+  const char *wanted = std::getenv("CLEAR_HUG_NATIVE");
+  const std::vector<const Kernels *> found = runnable();
+  for (const Kernels *variant : found) {
+    if (wanted != nullptr && std::string(variant->name) == wanted) return *variant;
+  }
+  return *found.front();
 }
 
 const Kernels &kernels() {
@@ -264,6 +285,7 @@ Array<int16_t> quantise(const Rows &rows, int64_t used, const Rows &gain) {
 PYBIND11_MODULE(_signal, m) {
   m.doc() = "Kernels of the preparation of records; each gives the bits of its twin in NumPy.";
   m.def("isa", [] { return kernels().name; });
+  m.def("isas", &isas);
   m.def("filter", &filter);
   m.def("filter_around", &filter_around);
   m.def("decode", &decode);

@@ -116,8 +116,10 @@ inline void filter_around(const Filter &f, Ends ends, const float *rows, int64_t
       const int64_t mine = start + t < all ? start + t : all - 1, first = starts[mine % windows] - f.reach;
       const float *row = rows + mine / windows * n;
       float *own = held.get() + t * span;
-      from[t] = row + first;
-      if (first >= 0 && first + span <= n) continue;
+      if (first >= 0 && first + span <= n) {
+        from[t] = row + first;
+        continue;
+      }
       for (int64_t i = 0; i < used; ++i) own[i] = beyond(row, n, ends, first + i);
       for (int64_t i = used; i < span; ++i) own[i] = 0.0f;
       from[t] = own;

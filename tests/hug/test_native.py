@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -213,6 +216,30 @@ def test_whole_stores(tmp_path: Path, mode: str) -> None:
     assert files == sorted(path.name for path in other.iterdir())
     for name in files:
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
+
+
+DIGEST = """
+import hashlib, sys
+from pathlib import Path
+from clear_hug.data import PrepareSettings, native, prepare_record, read_wfdb
+digest = hashlib.sha256()
+for header in sorted(Path(sys.argv[1]).glob("*.hea")):
+    digest.update(prepare_record(read_wfdb(header), PrepareSettings()).tokens.tobytes())
+print(native.KERNELS and native.KERNELS.isa(), digest.hexdigest())
+"""
+
+
+def test_every_instruction_set(tmp_path: Path) -> None:
+    for fs in (257.0, 400.0, 500.0):
+        made.write_record(tmp_path, f"r{fs:.0f}", made.record(fs=fs, seconds=10.0, bpm=83.0).signal, fs)
+
+    def digest(wanted: str) -> tuple[str, ...]:
+        command, own = [sys.executable, "-c", DIGEST, str(tmp_path)], {**os.environ, "CLEAR_HUG_NATIVE": wanted}
+        return tuple(subprocess.run(command, env=own, check=True, capture_output=True, text=True).stdout.split())
+
+    _, plain = digest("0")
+    for isa in native.KERNELS.isas():
+        assert digest(isa) == (isa, plain)
 
 
 def test_real_recordings(shared_dir: Path) -> None:
