@@ -88,19 +88,20 @@ class Fir:
         """The twin of csrc/signal/filter.h: tap by tap for all outputs."""
         padded = rows if ends == "given" else _continued(rows, self.reach, ends)
         wanted = -(-(padded.shape[1] - 2 * self.reach) * self.up // self.down)
-        dealt = [np.ascontiguousarray(padded[:, first :: self.down]) for first in range(self.down)]
+        samples = np.ascontiguousarray(padded.T)  # [samples, leads], of which every stretch is one piece of memory
+        dealt = [np.ascontiguousarray(samples[first :: self.down]) for first in range(self.down)]
         start, phase = np.divmod(np.arange(wanted) * self.down, self.up)
-        total = np.zeros((len(rows), wanted), dtype=np.float32)
+        total = np.zeros((wanted, len(rows)), dtype=np.float32)
         product = np.empty_like(total)
         for k, taps in enumerate(self.taps.T):  # [up]
             if not taps.any():
                 continue
             if self.up == 1:  # neighbours, much faster than any index
-                samples = dealt[k % self.down][:, k // self.down : k // self.down + wanted]
+                np.multiply(dealt[k % self.down][k // self.down : k // self.down + wanted], taps[0], out=product)
             else:
-                samples = padded.take(start + k, axis=1)
-            total += np.multiply(samples, taps[phase], out=product)
-        return total
+                np.multiply(samples.take(start + k, axis=0), taps[phase, None], out=product)
+            total += product
+        return np.ascontiguousarray(total.T)
 
 
 def fir_filter(taps: NDArray[np.floating], up: int = 1, down: int = 1, unit_gain: bool = False) -> Fir:

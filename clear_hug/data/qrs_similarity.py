@@ -84,14 +84,13 @@ def most_similar(
         found: NDArray[np.float32] = native.KERNELS.correlate(mine, theirs, own, size, wanted, _UNKNOWN)
         return found
     lags = mine.shape[2] - size + 1
-    middle = mine[:, :, lags // 2 : lags // 2 + size]  # [mine, leads, size]
-    shifted = np.lib.stride_tricks.sliding_window_view(theirs, size, axis=2).transpose(
-        0, 2, 1, 3
-    )  # [theirs, lags, ...]
-    product = _products(middle[:, None, None], shifted)  # [mine, theirs, lags]
-    lengths = np.sqrt(_products(shifted, shifted))  # [theirs, lags]
-    scale = np.sqrt(_products(middle, middle))[:, None, None] * lengths
-    best = np.maximum((product / np.maximum(scale, np.float32(1e-12))).max(axis=2), np.float32(0.0))  # [mine, theirs]
+    shifted = np.lib.stride_tricks.sliding_window_view(theirs, size, axis=2)  # [theirs, leads, lags, size]
+    shifted = shifted.transpose(3, 1, 0, 2).reshape(size, mine.shape[1], -1)  # [size, leads, theirs * lags]
+    middle = mine[:, :, lags // 2 : lags // 2 + size].transpose(2, 1, 0).copy()  # [size, leads, mine]
+    product = _products(middle[..., None], shifted[:, :, None])  # [mine, theirs * lags]
+    scale = np.sqrt(_products(middle, middle))[:, None] * np.sqrt(_products(shifted, shifted))
+    product /= np.maximum(scale, np.float32(1e-12))
+    best = np.maximum(product.reshape(len(mine), len(theirs), lags).max(axis=2), np.float32(0.0))  # [mine, theirs]
     itself = np.arange(len(mine))[:, None] == own
     best[itself] = -1.0
     ordered = -np.sort(-best, axis=1)  # the piece itself comes last
@@ -101,11 +100,13 @@ def most_similar(
 
 
 def _products(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of arrays [..., leads, size]: over leads the sums of the sums over samples, each in order."""
-    over_samples = np.float32(0.0)
-    for at in range(one.shape[-1]):
-        over_samples = over_samples + one[..., at] * other[..., at]
-    total = np.float32(0.0)
-    for lead in range(one.shape[-2]):
-        total = total + over_samples[..., lead]
-    return np.asarray(total)
+    """Of arrays [size, leads, ...]: over leads the sums of the sums over samples, each in order."""
+    over_samples = one[0] * other[0]
+    over_samples += np.float32(0.0)  # no -0, as a sum that begins with 0
+    product = np.empty_like(over_samples)
+    for mine, theirs in zip(one[1:], other[1:], strict=True):
+        over_samples += np.multiply(mine, theirs, out=product)
+    total = over_samples[0] + np.float32(0.0)
+    for of_lead in over_samples[1:]:
+        total += of_lead
+    return total

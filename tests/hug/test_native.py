@@ -22,7 +22,7 @@ from clear_hug.data.beat_evidence import rhythm
 from clear_hug.data.beat_settings import BeatSettings
 from clear_hug.data.beat_windows import beat_pieces, strongest_places
 from clear_hug.data.fir import fir_filter
-from clear_hug.data.order_statistics import cell_extremes, ranked, running_maximum, running_median
+from clear_hug.data.order_statistics import cell_count, cell_extremes, ranked, running_maximum, running_median
 from clear_hug.data.qrs_energy import QRSEnergy, lead_weights, weighed_sum
 from clear_hug.data.qrs_peaks import candidate_peaks, spaced_peaks
 from clear_hug.data.qrs_similarity import most_similar
@@ -131,7 +131,7 @@ def test_peaks(values: list[int], distance: int) -> None:
     same(lambda: spaced_peaks(curve, distance))
     if values:
         cell = min(distance, len(values))
-        weight = np.ones((1, max(1, len(values) // cell)), dtype=np.float32)
+        weight = np.ones((1, cell_count(len(values), cell)), dtype=np.float32)
         energy = QRSEnergy(curve, 100.0, np.ones(1, dtype=np.float32), weight, cell)
         same(
             lambda: (found := candidate_peaks(energy, BeatSettings())) and (found.place, found.height, found.clearness)
