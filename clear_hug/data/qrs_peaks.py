@@ -75,10 +75,13 @@ def spaced_peaks(curve: NDArray[np.float32], distance: int) -> NDArray[np.int64]
         return found
     place = scipy.signal.find_peaks(curve)[0].astype(np.int64)
     # `find_peaks` has a distance too, but leaves open which of two peaks of the same height stays.
-    kept = np.ones(len(place), dtype=bool)
-    for best in np.argsort(curve[place], kind="stable")[::-1]:
-        if kept[best]:
-            near = np.abs(place - place[best]) < distance
-            near[best] = False
-            kept[near] = False
-    return place[kept]
+    at, kept = place.tolist(), [True] * len(place)
+    for best in np.argsort(curve[place], kind="stable")[::-1].tolist():
+        if not kept[best]:
+            continue
+        for step in (-1, 1):
+            other = best + step
+            while 0 <= other < len(at) and abs(at[other] - at[best]) < distance:
+                kept[other] = False
+                other += step
+    return place[np.array(kept, dtype=bool)]

@@ -107,16 +107,6 @@ CK_INLINE int64_t less_the_mean(const float *row, int64_t n, int64_t half, int64
   return count;
 }
 
-// The median of a row.
-CK_INLINE float median(const float *row, int64_t n, int32_t *keys) {
-  int32_t least, most;
-  keys_of(row, n, keys, least, most);
-  const int32_t size = static_cast<int32_t>(n);
-  const float upper = number_of(ranked_key(keys, size, size / 2, least, most));
-  if (size % 2) return upper;
-  return (number_of(ranked_key(keys, size, size / 2 - 1, least, most)) + upper) * 0.5f;
-}
-
 // See sample_checks.py. False, and nothing said, where a sample is NaN or infinite.
 inline bool lead_facts(const float *rows, int64_t leads, int64_t n, int64_t reach, int64_t half, int64_t step,
                        const Facts &facts) {

@@ -62,6 +62,16 @@ CK_INLINE void keys_of(const float *row, int64_t n, int32_t *keys, int32_t &leas
   }
 }
 
+// The median of a row.
+CK_INLINE float median(const float *row, int64_t n, int32_t *keys) {
+  int32_t least, most;
+  keys_of(row, n, keys, least, most);
+  const int32_t size = static_cast<int32_t>(n);
+  const float upper = number_of(ranked_key(keys, size, size / 2, least, most));
+  if (size % 2) return upper;
+  return (number_of(ranked_key(keys, size, size / 2 - 1, least, most)) + upper) * 0.5f;
+}
+
 inline void ranked(const float *rows, int64_t leads, int64_t n, const int64_t *ranks, int64_t count, float *out) {
   Scratch<int32_t> keys(n);
   for (int64_t lead = 0; lead < leads; ++lead) {

@@ -11,7 +11,8 @@ namespace clear_signal {
 namespace CK_ISA {
 
 // The median of the largest sizes in some of the windows [windows][size] of a lead; infinity where that is nothing.
-CK_INLINE float usual_size(const float *lead, const int64_t *which, int64_t count, int64_t size, float *sizes) {
+CK_INLINE float usual_size(const float *lead, const int64_t *which, int64_t count, int64_t size, float *sizes,
+                           int32_t *keys) {
   for (int64_t w = 0; w < count; ++w) {
     const float *window = lead + which[w] * size;
     float most = 0.0f;
@@ -19,11 +20,9 @@ CK_INLINE float usual_size(const float *lead, const int64_t *which, int64_t coun
       const float x = window[i], large = x < 0.0f ? -x : x;
       most = large > most ? large : most;
     }
-    int64_t at = w; // sorted, as there are few
-    for (; at > 0 && sizes[at - 1] > most; --at) sizes[at] = sizes[at - 1];
-    sizes[at] = most;
+    sizes[w] = most;
   }
-  const float upper = sizes[count / 2], usual = count % 2 ? upper : (sizes[count / 2 - 1] + upper) * 0.5f;
+  const float usual = median(sizes, count, keys);
   return usual > 1e-6f ? usual : __builtin_inff();
 }
 
@@ -32,11 +31,12 @@ inline void strongest(const float *windows, int64_t leads, int64_t count, int64_
                       int64_t *place) {
   Scratch<float> sizes(count), total(count * size);
   Scratch<int64_t> all(count);
+  Scratch<int32_t> keys(count);
   for (int64_t w = 0; w < count; ++w) all[w] = w;
   for (int64_t i = 0; i < count * size; ++i) total[i] = 0.0f;
   for (int64_t lead = 0; lead < leads; ++lead) {
     const float *from = windows + lead * count * size;
-    const float usual = usual_size(from, all.get(), count, size, sizes.get());
+    const float usual = usual_size(from, all.get(), count, size, sizes.get(), keys.get());
     for (int64_t w = 0; w < count; ++w) {
       const float counts = weight[lead * count + w];
       float *to = total.get() + w * size;
@@ -58,9 +58,10 @@ inline void strongest(const float *windows, int64_t leads, int64_t count, int64_
 inline void pieces(const float *windows, int64_t leads, int64_t count, int64_t size, const int64_t *likely,
                    int64_t likely_count, const float *weight, float *out) {
   Scratch<float> sizes(likely_count);
+  Scratch<int32_t> keys(likely_count);
   for (int64_t lead = 0; lead < leads; ++lead) {
     const float *from = windows + lead * count * size;
-    const float usual = usual_size(from, likely, likely_count, size, sizes.get());
+    const float usual = usual_size(from, likely, likely_count, size, sizes.get(), keys.get());
     for (int64_t w = 0; w < count; ++w) {
       const float scale = std::sqrt(weight[lead * count + w]) / usual;
       float *to = out + (w * leads + lead) * size;
