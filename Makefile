@@ -47,7 +47,7 @@ pytest: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/attn_bench.py $(ARGS)
 
-# The instrumented extension goes into a folder of its own, with the tests beside it, so that nothing else is imported.
+# The instrumented extensions go into a folder of their own, with the tests beside it, so that nothing else is imported.
 SANITIZED := build/sanitize
 sanitize: $(READY)
 	rm -rf $(SANITIZED)
@@ -56,7 +56,9 @@ sanitize: $(READY)
 	cp -r tests pyproject.toml $(SANITIZED)
 	cd $(SANITIZED) && export OMP_NUM_THREADS=2 ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 		LD_PRELOAD="$$($(or $(CXX),g++) -print-file-name=libasan.so) $$($(or $(CXX),g++) -print-file-name=libubsan.so)" && \
-		$(abspath $(BIN))/python -c 'import clear_kernels._cpu as m; assert "sanitize" in m.__file__, m.__file__' && \
+		$(abspath $(BIN))/python -c 'import clear_hug._signal as s, clear_kernels._cpu as m; \
+			assert "sanitize" in m.__file__ and "sanitize" in s.__file__, (m.__file__, s.__file__)' && \
+		$(abspath $(BIN))/python -m pytest tests/hug/test_native.py tests/hug/test_fir.py -p no:cacheprovider && \
 		$(abspath $(BIN))/python -m pytest tests/kernels -k "cpu and not compile" \
 			--ignore-glob='*/test_cuda*' --ignore-glob='*/test_triton*' -p no:cacheprovider --durations=5
 	CLEAR_KERNELS_SANITIZE=1 $(BIN)/python -m pytest tests/kernels/test_cuda_sanitized.py
@@ -65,7 +67,7 @@ wheel: $(READY)
 	$(PIP) wheel --no-deps -w dist .
 
 clean:
-	rm -rf build dist *.egg-info clear_kernels/*.so .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build dist *.egg-info clear_kernels/*.so clear_hug/*.so .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find clear_kernels clear_hug tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/.made:

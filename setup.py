@@ -1,9 +1,9 @@
-"""Builds the native extensions of clear_kernels; everything else about the package is in pyproject.toml.
+"""Builds the native extensions of both packages; everything else about them is in pyproject.toml.
 
 The build needs setuptools and pybind11 and never imports torch: the extensions take raw pointers, sizes and strides.
 
 Environment variables (all optional):
-    CLEAR_KERNELS_NATIVE    auto (default): build the C++ extension if a C++17 compiler works, else install pure Python;
+    CLEAR_KERNELS_NATIVE    auto (default): build the C++ extensions if a C++17 compiler works, else pure Python;
                             1: fail if it cannot be built;  0: pure-Python install, universal wheel.
     CLEAR_KERNELS_CUDA      the same three values for the CUDA extension, which needs nvcc (no GPU).
     TORCH_CUDA_ARCH_LIST    GPU architectures, such as "8.0;9.0+PTX" or "80;90".
@@ -35,8 +35,11 @@ from setuptools.errors import CompileError, PlatformError
 from distutils.ccompiler import CCompiler, new_compiler  # isort: skip
 from distutils.sysconfig import customize_compiler  # isort: skip
 
-PACKAGE = "clear_kernels"
-COMMON_DIR, CPU_DIR, CUDA_DIR, OBJECT_DIR = (Path(p) for p in ("csrc", "csrc/cpu", "csrc/cuda", "build/objects"))
+PACKAGE, ATTENTION, SIGNAL = "clear_kernels", "clear_kernels._cpu", "clear_hug._signal"
+COMMON_DIR, CUDA_DIR, OBJECT_DIR = (Path(p) for p in ("csrc", "csrc/cuda", "build/objects"))
+CPU_DIRS = {ATTENTION: Path("csrc/cpu"), SIGNAL: Path("csrc/signal")}
+# Products and sums may be fused where a last bit does not matter. It does in what NumPy has to be able to repeat.
+CONTRACT = {ATTENTION: "-ffp-contract=fast", SIGNAL: "-ffp-contract=off"}
 WINDOWS = sys.platform == "win32"
 SANITIZE = os.environ.get("CLEAR_KERNELS_SANITIZE", "0") == "1"
 SANITIZER_FLAGS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"] if SANITIZE else []
@@ -71,10 +74,10 @@ def job_count() -> int:
     return max(1, int(os.environ.get("MAX_JOBS") or cores))
 
 
-def host_flags() -> list[str]:
+def host_flags(name: str) -> list[str]:
     if WINDOWS:
         return ["/O2", "/std:c++17", "/EHsc", "/bigobj"]
-    flags = ["-std=c++17", "-fvisibility=hidden", "-fno-math-errno", "-ffp-contract=fast", "-Wall", "-Wextra"]
+    flags = ["-std=c++17", "-fvisibility=hidden", "-fno-math-errno", CONTRACT[name], "-Wall", "-Wextra"]
     sanitized = ["-O1", "-g", "-fno-omit-frame-pointer", *SANITIZER_FLAGS]
     return [*flags, *(sanitized if SANITIZE else ["-O3", "-g0", "-DNDEBUG"])]
 
@@ -121,8 +124,9 @@ class BuildPython(build_py):
         for package in (PACKAGE, "clear_hug"):
             shutil.rmtree(Path(self.build_lib) / package, ignore_errors=True)
         if self.editable_mode:
-            for stale in [*Path(PACKAGE).glob("_c*.so"), *Path(PACKAGE).glob("_c*.pyd")]:
-                stale.unlink()
+            for pattern in ("clear_kernels/_c*", "clear_hug/_signal*"):
+                for stale in [*Path().glob(f"{pattern}.so"), *Path().glob(f"{pattern}.pyd")]:
+                    stale.unlink()
         super().run()
 
 
@@ -153,9 +157,9 @@ class BuildNative(build_ext):
             made = self.compiler.compile([source], str(folder), include_dirs=includes, extra_postargs=flags)
             return made[0]
 
-        variant = str(CPU_DIR / "variant.cpp")
-        jobs = [(variant, [*host_flags(), f"-DCK_ISA={name}", *flags]) for name, flags in variants.items()]
-        objects = compile_all(compile_one, jobs + [(source, [*host_flags(), *shared]) for source in common])
+        variant, own = str(CPU_DIRS[ext.name] / "variant.cpp"), host_flags(ext.name)
+        jobs = [(variant, [*own, f"-DCK_ISA={name}", *flags]) for name, flags in variants.items()]
+        objects = compile_all(compile_one, jobs + [(source, [*own, *shared]) for source in common])
         target = self.get_ext_fullpath(ext.name)
         self.compiler.link_shared_object(objects, target, extra_postargs=SANITIZER_FLAGS, target_lang="c++")
 
@@ -229,7 +233,7 @@ def compiler_problem() -> str | None:
     compiler = new_compiler()
     customize_compiler(compiler)
     text = "#include <Python.h>\n#include <string_view>\n"
-    if compiles(compiler, text, [*host_flags(), f"-I{sysconfig.get_path('include')}"]):
+    if compiles(compiler, text, [*host_flags(ATTENTION), f"-I{sysconfig.get_path('include')}"]):
         return None
     return "no working C++17 compiler with the Python headers was found (on Debian: apt install g++ python3-dev)"
 
@@ -242,10 +246,12 @@ def extensions() -> list[Extension]:
     if problem is not None:
         if native == "1":
             raise SystemExit(f"clear_kernels: {problem}; CLEAR_KERNELS_NATIVE=1 requires it.")
-        say(f"{problem}: installing without the native extensions; attention runs in PyTorch (backend 'gather').")
+        say(f"{problem}: installing without the native extensions; PyTorch (backend 'gather') and NumPy do their work.")
         return []
-    sources = [str(path) for path in sorted(CPU_DIR.glob("*.cpp"))]
-    found = [Extension(f"{PACKAGE}._cpu", sources, language="c++", optional=native == "auto")]
+    found = [
+        Extension(name, [str(path) for path in sorted(folder.glob("*.cpp"))], language="c++", optional=native == "auto")
+        for name, folder in CPU_DIRS.items()
+    ]
     kernels = sorted(CUDA_DIR.glob("*.cu"), key=lambda path: -path.stat().st_size)
     if cuda == "0" or SANITIZE or not kernels:
         return found

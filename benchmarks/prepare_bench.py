@@ -3,6 +3,7 @@
     python benchmarks/prepare_bench.py                      2,000 records
     python benchmarks/prepare_bench.py --records 20000      as many as a data set has
     python benchmarks/prepare_bench.py --workers -1         all cores; rates are then by the wall clock
+    CLEAR_HUG_NATIVE=0 python benchmarks/prepare_bench.py   without the compiled kernels
 
 Set OMP_NUM_THREADS=1, so that no library starts threads of its own.
 
@@ -24,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from clear_hug.data import BeatStore
+from clear_hug.data import BeatStore, Source, native
 from clear_hug.data.batch import SignalBatch
 from clear_hug.data.dataset import BeatDataset
 from clear_hug.simulate import write_dataset
@@ -38,7 +39,10 @@ from preparation.measure import (
     repeated,
 )
 from preparation.published import STAGES
+from preparation.stages import own_stages
 
+_STAGED = 500
+"""Records whose stages are timed."""
 GOALS = {"records": 100.0, "ratio": 10.0, "open_s": 0.01, "random": 20_000.0}
 
 
@@ -81,6 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
             peaks.append(peak_megabytes())
         theirs += published(source, range(min(half, options.records)), spent)
         _report(ours, theirs, spent)
+        _report_stages(source)
         later = ", ".join(f"{peak:.0f} after the store of {mode}" for mode, peak in zip(ours, peaks[1:], strict=True))
         print(f"peak memory of this process, MB: {peaks[0]:.0f} before, {later}")
         for mode in ours:
@@ -102,6 +107,14 @@ def _report(ours: dict[str, Rate], theirs: Rate, spent: dict[str, float]) -> Non
         )
     print(f"published work, ms per record: {stages}")
     print(f"goal: {GOALS['records']:.0f} per s and core, ratio {GOALS['ratio']:.0f}")
+
+
+def _report_stages(source: Source) -> None:
+    rows = range(min(_STAGED, len(source.names)))
+    own_stages(source, rows)
+    stages = ", ".join(f"{stage} {1000 * spent / len(rows):.2f}" for stage, spent in own_stages(source, rows).items())
+    kernels = "in NumPy alone" if native.KERNELS is None else f"kernels compiled for {native.KERNELS.isa()}"
+    print(f"prepare, ms per record ({kernels}): {stages}; the rest is writing")
 
 
 def _report_store(path: Path, mode: str, seconds: float) -> None:

@@ -51,10 +51,10 @@ def read_json(path: str | Path) -> Any:
 
 def file_hash(path: str | Path) -> str:
     """SHA-256 of the file's bytes, hexadecimal."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
+    digest, block = hashlib.sha256(), bytearray(1 << 18)  # within the second-level cache
+    with Path(path).open("rb", buffering=0) as stream:
+        while size := stream.readinto(block):
+            digest.update(memoryview(block)[:size])
     return digest.hexdigest()
 
 

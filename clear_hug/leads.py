@@ -76,6 +76,11 @@ def canonical_leads(names: Iterable[str]) -> tuple[str, ...]:
     """
     if isinstance(names, str):
         raise TypeError(f"several lead names are expected, got the single string {names!r}; write [{names!r}]")
+    return _understood_together(tuple(names))
+
+
+@lru_cache(maxsize=256)
+def _understood_together(names: tuple[str, ...]) -> tuple[str, ...]:
     spelled: dict[str, str] = {}
     for name in names:
         lead = canonical_lead(name)

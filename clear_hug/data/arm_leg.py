@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,26 +41,36 @@ def arm_leg_score(
         return 0.0
     first, last = (round(edge * fs) for edge in (_BEFORE_P_S[0], _PR_S[1]))
     peaks = r_index[(r_index + first >= 0) & (r_index + last <= len(signal))]
-    if len(peaks) < _LEAST_BEATS or np.median(np.diff(peaks)) < _LEAST_RR_S * fs:
+    if len(peaks) < _LEAST_BEATS or _median(peaks[1:] - peaks[:-1]) < _LEAST_RR_S * fs:
         return 0.0
-    index = peaks[:, None] + np.arange(first, last)  # [beats, m]
-    one, two = (_p_wave(np.median(signal[index, leads.index(lead)], axis=0), first, fs) for lead in ("I", "II"))
-    if max(one.max(), two.max()) < _LEAST_P_MV:
+    pair = signal.T[[leads.index("I"), leads.index("II")]]  # [2, n]
+    around = pair.take(peaks + np.arange(first, last)[:, None], axis=1)  # [2, m, beats]
+    waves = _median(around) @ _p_wave(fs)  # [2, samples of the P wave]
+    one, two = waves.max(axis=1).tolist()
+    if max(one, two) < _LEAST_P_MV:
         return 0.0
-    three = two - one
+    three = waves[1] - waves[0]
     half = len(three) // 2
-    later = three[half:].mean() - three[:half].mean()
-    taller = one.max() - two.max()
-    return float(_WEIGHT_TALLER * np.tanh(taller / _TALLER_MV) + _WEIGHT_LATER * np.tanh(later / _LATER_MV))
+    later = float(three[half:].sum()) / (len(three) - half) - float(three[:half].sum()) / max(half, 1)
+    return _WEIGHT_TALLER * math.tanh((one - two) / _TALLER_MV) + _WEIGHT_LATER * math.tanh(later / _LATER_MV)
 
 
-def _p_wave(beat: NDArray[np.floating], first: int, fs: float) -> NDArray[np.float64]:
-    """The P wave of a beat that begins `first` samples from its R peak, above a line from before it to after it."""
+def _median(values: NDArray[Any]) -> NDArray[Any]:
+    """Along the last axis, of at least one value."""
+    ordered, middle = np.sort(values, axis=-1), values.shape[-1] // 2
+    upper = ordered[..., middle]
+    return np.asarray(upper if values.shape[-1] % 2 else (ordered[..., middle - 1] + upper) / 2)
 
-    def part(span: tuple[float, float]) -> NDArray[np.floating]:
+
+@lru_cache(maxsize=8)
+def _p_wave(fs: float) -> NDArray[np.float64]:
+    """[m, samples of the P wave]: the P wave above a line from before to after it, of the samples before an R peak."""
+    first, last = (round(edge * fs) for edge in (_BEFORE_P_S[0], _PR_S[1]))
+
+    def part(span: tuple[float, float]) -> NDArray[np.float64]:
         start, stop = (round(edge * fs) - first for edge in span)
-        return beat[start : max(stop, start + 1)]
+        return np.eye(last - first)[:, start : max(stop, start + 1)]
 
-    before, after = part(_BEFORE_P_S).mean(), part(_PR_S).mean()
+    before, after = (part(span).mean(axis=1, keepdims=True) for span in (_BEFORE_P_S, _PR_S))
     wave = part(_P_WAVE_S)
-    return np.asarray(wave - np.linspace(before, after, len(wave)))
+    return wave - (before + (after - before) * np.linspace(0.0, 1.0, wave.shape[1]))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from clear_hug.data import native
 from clear_hug.data.order_statistics import running_median
 
 if TYPE_CHECKING:
@@ -56,22 +57,29 @@ def rhythm(place: NDArray[np.int64], sure: NDArray[np.bool_]) -> NDArray[np.floa
         an ordinary beat, 1 for something between two), to the nearer of them, and to the one before. Neutral where
         there are too few sure beats.
     """
-    neutral = np.tile(np.log((2.0, 1.0, 1.0)), (len(place), 1))
-    index = np.flatnonzero(sure)
+    index = sure.nonzero()[0]
     if len(index) < _FEWEST_SURE:
-        return neutral
+        return np.tile(np.log((2.0, 1.0, 1.0)), (len(place), 1))  # neutral
+    out: NDArray[np.float64]
+    if native.KERNELS is not None:
+        out = native.KERNELS.rhythm(place, sure, _RHYTHM_INTERVALS)
+        return np.log(out, out=out)
     beats = place[index]
-    intervals = np.diff(beats).astype(np.float64)
-    usual = running_median(intervals[None], min(_RHYTHM_INTERVALS, len(intervals)))[0]
-    position = np.searchsorted(index, np.arange(len(place)))  # sure beats before each candidate
+    intervals = (beats[1:] - beats[:-1]).astype(np.float32)
+    usual = running_median(intervals[None], min(_RHYTHM_INTERVALS, len(intervals)))[0].astype(np.float64)
+    position = sure.cumsum() - sure  # sure beats before each candidate
     before, after = position - 1, position + sure
-    interval = usual[np.clip(before, 0, len(usual) - 1)]
-    since = (place - beats[np.maximum(before, 0)]) / interval
+    known = np.maximum(before, 0)
+    interval = usual[np.minimum(known, len(usual) - 1)]
+    since = (place - beats[known]) / interval
     until = (beats[np.minimum(after, len(beats) - 1)] - place) / interval
     since[before < 0] = 1.0
     until[after >= len(beats)] = 1.0
-    gap = np.clip(since + until, 0.5, 3.0)
-    return np.log(np.column_stack((gap, np.clip(np.minimum(since, until), 0.2, 1.0), np.clip(since, 0.2, 1.0))))
+    out = np.empty((len(place), 3))
+    np.minimum(np.maximum(since + until, 0.5), 3.0, out=out[:, 0])
+    np.minimum(np.maximum(np.minimum(since, until), 0.2), 1.0, out=out[:, 1])
+    np.minimum(np.maximum(since, 0.2), 1.0, out=out[:, 2])
+    return np.log(out, out=out)
 
 
 def choose_beats(candidates: Candidates, similar: NDArray[np.floating], weights: EvidenceWeights) -> NDArray[np.bool_]:
@@ -86,9 +94,9 @@ def choose_beats(candidates: Candidates, similar: NDArray[np.floating], weights:
         weights: of the two regressions.
     """
     alone = looks(candidates, similar)
-    sure = alone @ weights.looks[:-1] + weights.looks[-1] > 0
-    both = np.column_stack((alone, rhythm(candidates.place, sure)))
-    return np.asarray(both @ weights.both[:-1] + weights.both[-1] > 0)
+    sure = alone @ weights.looks[:-1] > -weights.looks[-1]
+    both = np.concatenate((alone, rhythm(candidates.place, sure)), axis=1)
+    return np.asarray(both @ weights.both[:-1] > -weights.both[-1])
 
 
 def is_regular(beats: NDArray[np.int64]) -> bool:

@@ -14,10 +14,10 @@ class BeatSettings:
     """Settings of `detect_beats`; times in s, frequencies in Hz.
 
     Attributes:
-        analysis_hz: the search runs at about this rate, whatever the record's.
+        analysis_hz: the search runs at this rate, whatever the record's.
         band: pass band in which a QRS stands out from P and T waves, drift and muscle noise.
         integration_s: length of the window over which slope energy is averaged, a little more than a normal QRS.
-        contrast_power: how strongly a lead with clear peaks outweighs a noisy one.
+        contrast_power: how strongly a lead with clear peaks outweighs a noisy one; a whole number, at least 1.
         noise_s: the floor of the energy, which noise lifts, is the median of minima over this time.
         largest: a lead's energy counts up to this multiple of its ordinary beats, so that one loose electrode cannot
             outvote the others.
@@ -43,10 +43,10 @@ class BeatSettings:
         spike_mv: curvature, in mV, from which a sample is taken for a pacing spike; a QRS stays below a third of it.
     """
 
-    analysis_hz: float = 125.0
+    analysis_hz: float = 100.0
     band: tuple[float, float] = (8.0, 25.0)
     integration_s: float = 0.12
-    contrast_power: float = 3.0
+    contrast_power: int = 3
     noise_s: float = 1.8
     largest: float = 2.0
     refractory_s: float = 0.18

@@ -12,13 +12,15 @@ from clear_hug.data.beat_candidates import search_beats
 from clear_hug.data.beat_evidence import choose_beats, is_regular
 from clear_hug.data.beat_settings import BeatSettings
 from clear_hug.data.qrs_locate import locate_r_peaks
+from clear_hug.data.resample import map_indices, resample
+from clear_hug.data.sample_checks import finite_range
 from clear_hug.data.spikes import remove_spikes
 from clear_hug.data.wide_beats import add_wide_beats
 from clear_hug.leads import canonical_leads
 
-__all__ = ["DETECTOR", "LOWEST_FS", "detect_beats"]
+__all__ = ["DETECTOR", "LOWEST_FS", "beats_in_rows", "detect_beats"]
 
-DETECTOR = "multi-lead QRS energy 3"
+DETECTOR = "multi-lead QRS energy 4"
 """Name and version of the detector, for manifests."""
 
 LOWEST_FS = 50.0
@@ -57,29 +59,53 @@ def detect_beats(
     names = canonical_leads(leads)
     if len(names) != signal.shape[1]:
         raise ValueError(f"{len(names)} lead names ({' '.join(names)}) for {signal.shape[1]} columns")
+    return beats_in_rows(_finite_rows(signal), fs, settings)
+
+
+def beats_in_rows(
+    rows: NDArray[np.float32],
+    fs: float,
+    settings: BeatSettings,
+    coarse: NDArray[np.float32] | None = None,
+    curvature: NDArray[np.float32] | None = None,
+) -> NDArray[np.int64]:
+    """`detect_beats` in rows that need no check.
+
+    Args:
+        rows: float32 [leads, n], mV, finite, contiguous.
+        fs: rate, Hz.
+        settings: thresholds.
+        coarse: float32 [leads, m], the same at `settings.analysis_hz`, where it is known.
+        curvature: float32 [leads], of `LeadFacts`, where it is known.
+
+    Raises:
+        ValueError: a rate below 50 Hz.
+    """
     if not (math.isfinite(fs) and fs >= LOWEST_FS):
         raise ValueError(f"beats cannot be found at {fs} Hz: record at {LOWEST_FS:g} Hz or more")
-    rows = _finite_rows(signal)  # [leads, n]
     if rows.size == 0 or rows.shape[1] < 2 * settings.integration_s * fs:
         return np.zeros(0, dtype=np.int64)
-    rows = remove_spikes(rows, fs, settings.spike_mv)
-    found = search_beats(rows, fs, settings)
+    repaired = remove_spikes(rows, fs, settings.spike_mv, curvature)
+    if coarse is None or repaired is not rows:
+        coarse = np.ascontiguousarray(resample(repaired.T, fs, settings.analysis_hz).T)
+    rows = repaired
+    found = search_beats(coarse, settings)
     if found is None:
         return np.zeros(0, dtype=np.int64)
     chosen = choose_beats(found.candidates, found.similar, settings.weights)
-    chosen = add_wide_beats(found.bands, found.fs, found.candidates, chosen, settings)
+    chosen = add_wide_beats(found.bands, found.candidates, chosen, settings)
     beats = found.candidates.place[chosen]
     if found.contrast < settings.least_contrast and not is_regular(beats):
         return np.zeros(0, dtype=np.int64)
-    rough = np.minimum(beats * found.step, rows.shape[1] - 1)
+    rough = map_indices(beats, settings.analysis_hz, fs, rows.shape[1])
     return locate_r_peaks(rows, fs, rough, np.cbrt(found.weight[:, chosen]), settings)
 
 
 def _finite_rows(signal: NDArray[np.floating]) -> NDArray[np.float32]:
     """[leads, n] without NaN; leads of which less than half is there are left out."""
     rows = np.ascontiguousarray(signal.T, dtype=np.float32)
-    there = np.isfinite(rows)
-    if not there.all():
+    if rows.size and finite_range(rows) is None:
+        there = np.isfinite(rows)
         rows = rows[there.mean(axis=1) > 0.5]
         grid = np.arange(rows.shape[1])
         for row in rows:

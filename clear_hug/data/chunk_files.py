@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clear_hug.data.row import PreparedRow
+from clear_hug.data.signal_rows import StoredSignal
 from clear_hug.data.store_format import StoreLayout
-from clear_hug.files import replacing, write_json
+from clear_hug.files import replacing, write_text
 
 __all__ = ["CHUNKS", "marker", "signal_file", "write_chunk", "write_shard"]
 
@@ -19,39 +22,58 @@ CHUNKS = "chunks"
 _ROW_ARRAYS = ("valid", "seconds", "r_index")
 
 
-def write_chunk(partial: Path, layout: StoreLayout, rows: range, prepared: Sequence[PreparedRow]) -> None:
+def write_chunk(partial: Path, layout: StoreLayout, rows: range, prepared: Iterable[PreparedRow]) -> int:
     """Write the rows of one chunk, and then the file that says so; safe from many processes at once.
 
     Args:
         partial: folder of the partial store.
         layout: its arrays; a chunk lies within one shard.
         rows: consecutive row numbers.
-        prepared: one result per row.
+        prepared: one result per row; asked for one by one, so that tokens are written while they are in the cache.
+
+    Returns:
+        How many of them are flagged.
     """
-    for name in _ROW_ARRAYS:
-        _write_rows(partial / f"{name}.npy", rows.start, [getattr(row, name) for row in prepared])
+    small: dict[str, list[NDArray[np.generic]]] = {name: [] for name in _ROW_ARRAYS}
+    signals: list[StoredSignal] = []
+    entries: list[dict[str, Any]] = []
+
+    def tokens() -> Iterator[NDArray[np.generic]]:
+        for row in prepared:
+            for name, values in small.items():
+                values.append(getattr(row, name))
+            if row.signal is not None:
+                signals.append(row.signal)
+            entries.append(_entry(row))
+            yield row.tokens
+
     if layout.mode == "tokens":
         shard = int(np.searchsorted(layout.starts, rows.start, side="right")) - 1
-        first = rows.start - layout.starts[shard]
-        _write_rows(partial / layout.shard_files[shard], first, [row.tokens for row in prepared])
+        _write_rows(partial / layout.shard_files[shard], rows.start - layout.starts[shard], tokens())
     else:
-        signals = [row.signal for row in prepared if row.signal is not None]
+        for _ in tokens():
+            pass
         _write_rows(partial / "gain.npy", rows.start, [signal.gain for signal in signals])
         with replacing(signal_file(partial, rows)) as temporary:
             np.save(temporary, np.concatenate([signal.samples for signal in signals]))
-    entries = [
-        {
-            "fs": row.fs,
-            "duration": round(row.duration, 6),
-            "beats": row.beats_found,
-            "kept": int((row.r_index >= 0).sum()),
-            "samples": 0 if row.signal is None else len(row.signal.samples),
-            "flag": row.flag,
-            "notes": list(row.notes),
-        }
-        for row in prepared
-    ]
-    write_json(marker(partial, rows), entries)
+    for name, values in small.items():
+        _write_rows(partial / f"{name}.npy", rows.start, values)
+    # In one line, which the JSON encoder writes several times faster than it indents.
+    write_text(marker(partial, rows), json.dumps(entries, ensure_ascii=False, allow_nan=False) + "\n")
+    return sum(bool(entry["flag"]) for entry in entries)
+
+
+def _entry(row: PreparedRow) -> dict[str, Any]:
+    """What the table of records will say, as JSON values."""
+    return {
+        "fs": row.fs,
+        "duration": round(row.duration, 6),
+        "beats": row.beats_found,
+        "kept": int((row.r_index >= 0).sum()),
+        "samples": 0 if row.signal is None else len(row.signal.samples),
+        "flag": row.flag,
+        "notes": list(row.notes),
+    }
 
 
 def write_shard(path: Path, parts: Sequence[Path], shape: tuple[int, int]) -> None:
@@ -73,7 +95,7 @@ def signal_file(partial: Path, rows: range) -> Path:
     return partial / CHUNKS / f"{rows.start:09d}.npy"
 
 
-def _write_rows(path: Path, first: int, values: Sequence[NDArray[np.generic]]) -> None:
+def _write_rows(path: Path, first: int, values: Iterable[NDArray[np.generic]]) -> None:
     """Overwrite rows of a `.npy` file, from the row `first` on.
 
     Not through a memory map: on a full disk that would end the process, where this is an ordinary error.

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
-import scipy.ndimage
 from numpy.typing import NDArray
 
+from clear_hug.data.fir import Fir, fir_filter
 from clear_hug.data.lead_select import FROM_I_AND_II
-from clear_hug.data.order_statistics import row_quantiles
+from clear_hug.data.order_statistics import ranked
 from clear_hug.dower import DOWER, INDEPENDENT_LEADS
 
 __all__ = ["ElectrodeFindings", "check_electrodes"]
 
-_COARSE_HZ = 100.0
 _BASELINE_S = 0.2
+_OUTLIERS = 0.005
 _LIMB = ("I", "II", "III")
 
 
-@dataclass(frozen=True)
-class ElectrodeFindings:
+class ElectrodeFindings(NamedTuple):
     """Names of leads.
 
     Attributes:
@@ -39,7 +38,7 @@ class ElectrodeFindings:
 
 
 def check_electrodes(
-    rows: NDArray[np.floating], leads: tuple[str, ...], fs: float, opposite: float, nearly_flat: float
+    rows: NDArray[np.float32], leads: tuple[str, ...], fs: float, opposite: float, nearly_flat: float
 ) -> ElectrodeFindings:
     """Compare the QRS complexes of the leads.
 
@@ -49,99 +48,97 @@ def check_electrodes(
     Dower's lead field: the dipole that explains them best, seen from that lead.
 
     Args:
-        rows: float64 [leads, n], mV, finite; only leads that can be used.
+        rows: float32 [leads, n], mV, finite; only leads that can be used.
         leads: their names.
-        fs: rate, Hz.
+        fs: rate, Hz; some 100 are enough.
         opposite: correlation, positive, below whose negative two leads run against each other.
         nearly_flat: a limb lead is nearly flat below this share of the larger of the two others.
 
     Returns:
         What was found; nothing where the leads that it takes are not there.
     """
-    qrs = _qrs_band(rows, fs)  # [leads, m]
+    comparisons = _comparisons(leads)
+    qrs = _less_the_mean(max(1, round(_BASELINE_S * fs / 2)))(rows, ends="line") if len(rows) else rows  # [leads, m]
+    flat = _nearly_flat(qrs, leads, nearly_flat)
     # All that is compared are weighed sums of leads, whose products follow from those of the leads.
-    products = (qrs @ qrs.T).astype(np.float64)  # [leads, leads]
-    place = {lead: index for index, lead in enumerate(leads)}
-    precordial = _inverted_precordial(products, place, opposite)
-    flat = _nearly_flat(qrs, place, nearly_flat)
-    exchanged: list[str] = []
-    if not flat and "V6" in place and "V6" not in precordial:
-        exchanged = [
-            lead for lead in ("I", "II") if lead in place and _against(products, place, lead, "V6") < -opposite
-        ]
-    return ElectrodeFindings(tuple(exchanged), flat, (*_inverted_limb(products, place, opposite), *precordial))
-
-
-def _qrs_band(rows: NDArray[np.floating], fs: float) -> NDArray[np.floating]:
-    """About 100 Hz by means of neighbours, less the mean over 0.2 s: QRS complexes stay, P, T and baseline shrink."""
-    every = max(1, round(fs / _COARSE_HZ))
-    length = rows.shape[1] // every
-    coarse = rows[:, : length * every].reshape(len(rows), length, every) @ np.full(every, 1.0 / every, dtype=rows.dtype)
-    if length == 0:
-        return coarse
-    width = max(3, int(_BASELINE_S * fs / every) | 1)
-    qrs = coarse - scipy.ndimage.uniform_filter1d(coarse, width, axis=1, mode="nearest")
-    return np.asarray(qrs - qrs.mean(axis=1, keepdims=True))
-
-
-def _correlation(product: float, one: float, other: float) -> float:
-    """From the product of two signals and that of each with itself."""
-    size = math.sqrt(max(one * other, 0.0))
-    return product / size if size > 0 else 0.0
-
-
-def _against(products: NDArray[np.float64], place: dict[str, int], one: str, other: str) -> float:
-    first, second = place[one], place[other]
-    return _correlation(float(products[first, second]), float(products[first, first]), float(products[second, second]))
-
-
-def _inverted_precordial(products: NDArray[np.float64], place: dict[str, int], opposite: float) -> list[str]:
-    if any(lead not in place for lead in INDEPENDENT_LEADS):
-        return []
-    index = np.array([place[lead] for lead in INDEPENDENT_LEADS])
-    eight = products[index[:, None], index]  # [8, 8]
-    weights = _from_the_others()
-    expected = weights @ eight  # [6, 8], of what each precordial lead should be, with the eight leads
-    sizes = np.einsum("ij,ij->i", expected, weights).tolist()
-    own, with_own = np.diagonal(eight)[2:].tolist(), np.diagonal(expected, 2).tolist()
-    found = [
-        (_correlation(*three), lead) for lead, *three in zip(INDEPENDENT_LEADS[2:], with_own, own, sizes, strict=True)
-    ]
+    found = comparisons.correlations((qrs @ qrs.T).astype(np.float64)) if comparisons.which else []
+    if not found or min(found) >= -opposite:
+        return ElectrodeFindings(nearly_flat=flat)
+    suspects = sorted(
+        (value, *which) for value, which in zip(found, comparisons.which, strict=True) if value < -opposite
+    )
+    against: dict[str, list[str]] = {"limb": [], "precordial": [], "against V6": []}
+    for _, kind, lead in suspects:
+        against[kind].append(lead)
     # One lead with the wrong sign spoils what is expected of its neighbours: only the worst can be named.
-    worst, lead = min(found)
-    return [lead] if worst < -opposite else []
+    worst = against["precordial"][:1]
+    exchanged = [] if flat or "V6" in worst else against["against V6"]
+    inverted = (*sorted(against["limb"], key=leads.index), *worst)
+    return ElectrodeFindings(tuple(sorted(exchanged, key=leads.index)), flat, inverted)
 
 
-@lru_cache(maxsize=1)
-def _from_the_others() -> NDArray[np.floating]:
-    """[6, 8]: weights of the eight independent leads in what each of V1 … V6 should be; 0 for itself."""
-    weights = np.zeros((len(DOWER) - 2, len(DOWER)))
-    for row in range(2, len(DOWER)):
-        others = [index for index in range(len(DOWER)) if index != row]
-        weights[row - 2, others] = DOWER[row] @ np.linalg.pinv(DOWER[others])
-    return weights
+@lru_cache(maxsize=8)
+def _less_the_mean(half: int) -> Fir:
+    """QRS complexes stay, P, T and baseline shrink."""
+    taps = np.full(2 * half + 1, -1.0 / (2 * half + 1))
+    taps[half] += 1.0
+    return fir_filter(taps)
 
 
-def _inverted_limb(products: NDArray[np.float64], place: dict[str, int], opposite: float) -> list[str]:
-    if not {"I", "II"} <= place.keys():
-        return []
-    one, two = place["I"], place["II"]
-    of_one, of_two, of_both = (float(products[pair]) for pair in ((one, one), (two, two), (one, two)))
-    inverted = []
-    for lead, (a, b) in FROM_I_AND_II.items():
-        if lead in place:
-            row = products[place[lead]]
-            expected = a * a * of_one + b * b * of_two + 2 * a * b * of_both
-            product = float(a * row[one] + b * row[two])
-            if _correlation(product, float(row[place[lead]]), expected) < -opposite:
-                inverted.append(lead)
-    return inverted
+@dataclass(frozen=True, eq=False)
+class _Comparisons:
+    """Pairs of weighed sums of leads that should not run against each other.
+
+    Attributes:
+        which: kind of the comparison ("limb", "precordial", "against V6"), and the lead that it is about.
+        one: float64 [comparisons, leads], weights.
+        other: float64 [comparisons, leads], weights of what it is compared with.
+    """
+
+    which: tuple[tuple[str, str], ...]
+    one: NDArray[np.float64]
+    other: NDArray[np.float64]
+
+    def correlations(self, products: NDArray[np.float64]) -> list[float]:
+        """From the products [leads, leads] of each lead with each; 0 where a sum is zero throughout."""
+        with_one = self.one @ products
+        squares = np.add.reduce(with_one * self.one, axis=1) * np.add.reduce(self.other @ products * self.other, axis=1)
+        sizes = np.sqrt(np.maximum(squares, 0.0))
+        found: list[float] = (
+            np.add.reduce(with_one * self.other, axis=1) / np.where(sizes > 0, sizes, np.inf)
+        ).tolist()
+        return found
 
 
-def _nearly_flat(qrs: NDArray[np.floating], place: dict[str, int], share: float) -> tuple[str, ...]:
-    if any(lead not in place for lead in _LIMB) or qrs.shape[1] == 0:
+@lru_cache(maxsize=256)
+def _comparisons(leads: tuple[str, ...]) -> _Comparisons:
+    """Those for which the leads are there."""
+    place = {lead: index for index, lead in enumerate(leads)}
+    pairs: dict[tuple[str, str], dict[str, float]] = {}
+    if "I" in place and "II" in place:
+        pairs |= {("limb", lead): {"I": a, "II": b} for lead, (a, b) in FROM_I_AND_II.items() if lead in place}
+    if all(lead in place for lead in INDEPENDENT_LEADS):
+        for row in range(2, len(DOWER)):  # each precordial lead against what the others make of it
+            others = [index for index in range(len(DOWER)) if index != row]
+            weights = (DOWER[row] @ np.linalg.pinv(DOWER[others])).tolist()
+            expected = {INDEPENDENT_LEADS[index]: weight for index, weight in zip(others, weights, strict=True)}
+            pairs["precordial", INDEPENDENT_LEADS[row]] = expected
+    if "V6" in place:
+        pairs |= {("against V6", lead): {"V6": 1.0} for lead in ("I", "II") if lead in place}
+    one, other = np.zeros((2, len(pairs), len(leads)))
+    for row, ((_, lead), expected) in enumerate(pairs.items()):
+        one[row, place[lead]] = 1.0
+        for name, weight in expected.items():
+            other[row, place[name]] = weight
+    return _Comparisons(tuple(pairs), one, other)
+
+
+def _nearly_flat(qrs: NDArray[np.float32], leads: tuple[str, ...], share: float) -> tuple[str, ...]:
+    if any(lead not in leads for lead in _LIMB):
         return ()
-    low, high = row_quantiles(qrs[[place[lead] for lead in _LIMB]], (0.005, 0.995))
+    limb = qrs[[leads.index(lead) for lead in _LIMB]]
+    left_out = int(_OUTLIERS * (limb.shape[1] - 1))  # at either end
+    low, high = ranked(limb, (left_out, limb.shape[1] - 1 - left_out))
     spans = high - low
     smallest = int(np.argmin(spans))
     return (_LIMB[smallest],) if spans[smallest] < share * spans.max() else ()

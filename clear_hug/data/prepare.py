@@ -7,11 +7,12 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import joblib
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from clear_hug.data.chunk_files import write_chunk
 from clear_hug.data.row import RecordReader, prepare_file
@@ -111,10 +112,14 @@ def prepare_chunk(
 ) -> tuple[int, int]:
     """Prepare consecutive records and write them; the unit of work of one process. Returns records and flagged ones."""
     # Matrices of one recording are too small to share: threads of the BLAS would wait for each other most of the time.
-    with threadpool_limits(limits=1, user_api="blas"):
-        prepared = [prepare_file(path, settings, read, keep_signal=layout.mode == "signals") for path in paths]
-    write_chunk(partial, layout, rows, prepared)
-    return len(prepared), sum(bool(row.flag) for row in prepared)
+    with _thread_pools().limit(limits=1, user_api="blas"):
+        prepared = (prepare_file(path, settings, read, layout.mode == "signals") for path in paths)
+        return len(paths), write_chunk(partial, layout, rows, prepared)
+
+
+@lru_cache(maxsize=1)  # looks through all libraries of the process, which takes milliseconds
+def _thread_pools() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def _run_chunks(

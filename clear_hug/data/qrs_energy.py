@@ -6,27 +6,28 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import scipy.ndimage
 import scipy.signal
 from numpy.typing import NDArray
 
+from clear_hug.data import native
 from clear_hug.data.beat_settings import BeatSettings
-from clear_hug.data.block_filter import BlockFilter, block_filter
-from clear_hug.data.order_statistics import running_median
+from clear_hug.data.fir import Fir, fir_filter
+from clear_hug.data.order_statistics import cell_count, cell_extremes, ranked, running_maximum, running_median
 
 __all__ = [
     "HEIGHT_CELLS",
     "QRSEnergy",
-    "cell_extremes",
+    "lead_weights",
     "odd_cells",
     "qrs_energy",
     "root_mean_square",
-    "to_analysis_rate",
+    "weighed_sum",
 ]
 
 _TINY = 1e-6  # mV per s: no lead with a heartbeat has slopes this small
 _LARGEST_CONTRAST = 30.0
 _CELL_S = 0.2
+_HIGH_SHARE = 0.98
 HEIGHT_CELLS = 5
 """So many cells share one beat height, which changes slowly."""
 
@@ -54,13 +55,6 @@ class QRSEnergy:
         return np.minimum(places // self.cell, self.weight.shape[1] - 1)
 
 
-def to_analysis_rate(rows: NDArray[np.floating], fs: float, settings: BeatSettings) -> tuple[NDArray[np.float32], int]:
-    """Every so many-th sample [leads, m] after a low-pass, for a rate near `settings.analysis_hz`; and that step."""
-    step = max(1, round(fs / settings.analysis_hz))
-    rows = np.asarray(rows, dtype=np.float32)
-    return (_low_pass(step)(rows, along_line=True) if step > 1 else rows), step
-
-
 def qrs_energy(slope: NDArray[np.float32], fs: float, settings: BeatSettings) -> QRSEnergy | None:
     """Weighed root mean square over leads of the smoothed slope in the QRS band.
 
@@ -73,38 +67,101 @@ def qrs_energy(slope: NDArray[np.float32], fs: float, settings: BeatSettings) ->
         The curve, or None when every lead is flat.
     """
     energy = root_mean_square(slope, fs, settings.integration_s)  # [leads, m]
+    cell = max(1, int(_CELL_S * fs))
+    weights = lead_weights(energy, cell, settings)
+    if weights is None:
+        return None
+    contrast, height, weight = weights
+    return QRSEnergy(weighed_sum(energy, height, weight, cell, settings.largest), fs, contrast, weight, cell)
+
+
+def lead_weights(
+    energy: NDArray[np.float32], cell: int, settings: BeatSettings
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]] | None:
+    """How much each lead counts from moment to moment.
+
+    Args:
+        energy: float32 [leads, m].
+        cell: samples per cell.
+        settings: of the detector.
+
+    Returns:
+        float32 contrast [leads] and weight [leads, cells], as in `QRSEnergy`, and between them height [leads, cells],
+        of an ordinary beat; None when every lead is flat.
+    """
     count = energy.shape[1]
-    ordered = np.sort(energy, axis=1)  # whole: NumPy sorts faster than it selects
-    middle, high = ordered[:, count // 2], ordered[:, int(0.98 * count)]
-    alive = high > _TINY
+    rr, tall, quiet = (odd_cells(s) for s in (settings.longest_rr_s, settings.height_s, settings.noise_s))
+    if native.KERNELS is not None:
+        found: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]] | None
+        found = native.KERNELS.lead_weights(
+            energy,
+            int(_HIGH_SHARE * count),
+            cell,
+            cell_count(count, cell),
+            rr,
+            tall,
+            HEIGHT_CELLS,
+            quiet,
+            settings.contrast_power,
+            _TINY,
+            _LARGEST_CONTRAST,
+        )
+        return found
+    tiny, zero = np.float32(_TINY), np.float32(0.0)
+    middle, high = ranked(energy, (count // 2, int(_HIGH_SHARE * count)))
+    alive = high > tiny
     if not alive.any():
         return None
-    contrast = np.where(alive, np.minimum(np.maximum(high / np.maximum(middle, _TINY), 1.0), _LARGEST_CONTRAST), 0.0)
-    cell = max(1, int(_CELL_S * fs))
+    contrast = np.minimum(np.maximum(high / np.maximum(middle, tiny), np.float32(1.0)), np.float32(_LARGEST_CONTRAST))
+    contrast = np.where(alive, contrast, zero)
     peak, floor = cell_extremes(energy, cell)  # [leads, cells]
-    highest = scipy.ndimage.maximum_filter1d(peak, odd_cells(settings.longest_rr_s), axis=1, mode="nearest")
-    height = np.maximum(running_median(highest, odd_cells(settings.height_s), HEIGHT_CELLS), _TINY)
-    local = np.minimum(highest, height)
-    noise = running_median(floor, odd_cells(settings.noise_s))
-    clear = local / np.maximum(noise, height / _LARGEST_CONTRAST)
-    weight = np.where(alive[:, None], clear, np.float32(0.0)) ** settings.contrast_power
-    weight /= np.maximum(weight.sum(axis=0), 1e-30)
-    cells = weight.shape[1]
-    samples = np.append(np.full(cells - 1, cell), count - cell * (cells - 1))  # in each cell
-    relative = np.minimum(energy / np.repeat(height, samples, axis=1), settings.largest)
-    curve = np.sqrt((np.square(relative) * np.repeat(weight, samples, axis=1)).sum(axis=0))
-    return QRSEnergy(curve, fs, contrast, weight, cell)
+    highest = running_maximum(peak, rr)
+    height = np.maximum(running_median(highest, tall, HEIGHT_CELLS), tiny)
+    noise = np.maximum(running_median(floor, quiet), height / np.float32(_LARGEST_CONTRAST))
+    clear = np.minimum(highest, height) / noise
+    weight = clear.copy()
+    for _ in range(settings.contrast_power - 1):
+        weight *= clear
+    weight = np.where(alive[:, None], weight, zero)
+    total = np.zeros(weight.shape[1], dtype=np.float32)
+    for of_lead in weight:  # in order
+        total += of_lead
+    return contrast, height, weight / np.maximum(total, np.float32(1e-30))
+
+
+def weighed_sum(
+    energy: NDArray[np.float32],
+    height: NDArray[np.float32],
+    weight: NDArray[np.float32],
+    cell: int,
+    largest: float,
+) -> NDArray[np.float32]:
+    """Root of the weighed sum of squares over leads, of energy in units of its height.
+
+    Args:
+        energy: float32 [leads, m].
+        height: float32 [leads, cells].
+        weight: float32 [leads, cells].
+        cell: samples per cell; what is left goes to the last one.
+        largest: no lead counts for more than this.
+
+    Returns:
+        float32 [m].
+    """
+    if native.KERNELS is not None:
+        curve: NDArray[np.float32] = native.KERNELS.weighed_sum(energy, height, weight, cell, largest)
+        return curve
+    total = np.zeros(energy.shape[1], dtype=np.float32)
+    of_sample = np.minimum(np.arange(len(total)) // cell, height.shape[1] - 1)
+    for lead, row in enumerate(energy):
+        relative = np.minimum(row / height[lead, of_sample], np.float32(largest))
+        total += np.square(relative) * weight[lead, of_sample]
+    return np.sqrt(total)
 
 
 def odd_cells(seconds: float) -> int:
     """Odd number of cells that lasts about so long."""
     return 2 * round(seconds / _CELL_S / 2) + 1
-
-
-def cell_extremes(energy: NDArray[np.float32], cell: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Largest and smallest value [leads, cells] in each cell."""
-    starts = np.arange(0, max(energy.shape[1] - cell // 2, 1), cell)
-    return np.maximum.reduceat(energy, starts, axis=1), np.minimum.reduceat(energy, starts, axis=1)
 
 
 def root_mean_square(rows: NDArray[np.float32], fs: float, window_s: float) -> NDArray[np.float32]:
@@ -113,12 +170,6 @@ def root_mean_square(rows: NDArray[np.float32], fs: float, window_s: float) -> N
 
 
 @lru_cache(maxsize=32)
-def _hann(size: int) -> BlockFilter:
+def _hann(size: int) -> Fir:
     window = scipy.signal.windows.hann(size + 2)[1:-1]
-    return block_filter(window / window.sum())
-
-
-@lru_cache(maxsize=32)
-def _low_pass(step: int) -> BlockFilter:
-    taps = scipy.signal.firwin(12 * step + 1, 0.8 / step, window=("kaiser", 4.0))
-    return block_filter(taps, down=step, unit_gain=True)
+    return fir_filter(window / window.sum())

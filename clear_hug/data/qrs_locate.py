@@ -9,7 +9,8 @@ import scipy.signal
 from numpy.typing import NDArray
 
 from clear_hug.data.beat_settings import BeatSettings
-from clear_hug.data.order_statistics import row_medians
+from clear_hug.data.beat_windows import strongest_places
+from clear_hug.data.fir import Fir, fir_filter
 
 __all__ = ["locate_r_peaks"]
 
@@ -26,7 +27,7 @@ def locate_r_peaks(
     """The sample near each rough position where the leads together are farthest from the baseline.
 
     Every lead is band-passed and scaled by its own usual deflection; the weighed sum of squares over leads peaks at the
-    R (or the dominant S) wave. Only the neighbourhood of each beat is filtered, as one matrix product.
+    R (or the dominant S) wave. Only the neighbourhood of each beat is filtered.
 
     Args:
         rows: float32 [leads, n], mV, finite.
@@ -41,26 +42,19 @@ def locate_r_peaks(
     if not len(rough):
         return rough
     reach = max(1, round(settings.locate_s * fs))
-    half = max(2, round(_TAPS_S * fs))
-    taps = _band_pass_matrix(fs, settings.locate_band, reach, half)  # [samples around the beat, candidates]
-    around = np.arange(-reach - half, reach + half + 1)
-    near = rows.take(rough[:, None] + around, axis=1, mode="clip")  # [leads, beats, samples around]
-    deflection = np.abs(near.reshape(-1, len(around)) @ taps).reshape(len(rows), len(rough), -1)  # [.., candidates]
-    usual = row_medians(deflection.max(axis=2))[:, None, None]  # [leads, 1, 1]
-    usual = np.where(usual > 1e-6, usual, np.inf)
-    combined = np.einsum("lb,lbc->bc", weight, np.square(deflection / usual))  # [beats, candidates]
-    best = np.minimum(np.maximum(rough + combined.argmax(axis=1) - reach, 0), rows.shape[1] - 1)
+    band_pass = _band_pass(fs, settings.locate_band)
+    deflection = band_pass.around(rows, rough - reach, 2 * reach + 1, ends="hold")  # [leads, beats, candidates]
+    best = rough + strongest_places(deflection, weight) - reach
+    best = np.minimum(np.maximum(best, 0), rows.shape[1] - 1)
     return best if (best[1:] > best[:-1]).all() else np.unique(best)
 
 
 @lru_cache(maxsize=32)
-def _band_pass_matrix(fs: float, band: tuple[float, float], reach: int, half: int) -> NDArray[np.float32]:
-    """[2 (reach + half) + 1, 2 reach + 1] Toeplitz matrix of a zero-phase Butterworth band-pass, cut at ± half."""
+def _band_pass(fs: float, band: tuple[float, float]) -> Fir:
+    """A zero-phase Butterworth band-pass, cut at 0.1 s on either side; a constant gives nothing."""
+    half = max(2, round(_TAPS_S * fs))
     sos = scipy.signal.butter(2, (band[0], min(band[1], 0.45 * fs)), "bandpass", fs=fs, output="sos")
     impulse = np.zeros(8 * half + 1)
     impulse[4 * half] = 1.0
-    response = scipy.signal.sosfiltfilt(sos, impulse)[3 * half : 5 * half + 1]  # symmetric, [2 half + 1]
-    matrix = np.zeros((2 * (reach + half) + 1, 2 * reach + 1))
-    for candidate in range(2 * reach + 1):
-        matrix[candidate : candidate + 2 * half + 1, candidate] = response
-    return np.asarray(matrix - matrix.mean(axis=0), dtype=np.float32)  # takes the mean of the samples away first
+    taps = scipy.signal.sosfiltfilt(sos, impulse)[3 * half : 5 * half + 1]  # symmetric, [2 half + 1]
+    return fir_filter(taps - taps.mean())

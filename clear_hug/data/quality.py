@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clear_hug.data.block_filter import BlockFilter, block_filter
-from clear_hug.data.electrodes import check_electrodes
-from clear_hug.data.order_statistics import row_medians, row_quantiles
+from clear_hug.data.electrodes import ElectrodeFindings, check_electrodes
+from clear_hug.data.order_statistics import row_quantiles
+from clear_hug.data.resample import resample
+from clear_hug.data.sample_checks import LeadFacts, lead_facts
 
-__all__ = ["ARM_LEG_NOTE", "LeadQuality", "QualityLimits", "check_leads", "quality_codes"]
+__all__ = ["ARM_LEG_NOTE", "COARSE_HZ", "LeadQuality", "QualityLimits", "check_leads", "quality_codes"]
 
 _KINDS = {
     "gaps": "short gaps interpolated",
@@ -34,14 +35,13 @@ _KINDS = {
 ARM_LEG_NOTE = f"I II {_KINDS['arm-leg']}"
 """Of `clear_hug.data.arm_leg`, which needs the beats and is asked after they are found."""
 
+COARSE_HZ = 100.0
+"""What the leads have to do with each other is told at this rate: that of the tokens, which need it anyway."""
+
 _SPIKES = 5.0
 _LEAD = r"(?:I{1,3}|aV[RLF]|V[1-6])"
 _NOTE = re.compile(rf"^({_LEAD}(?: {_LEAD})*) ({'|'.join(map(re.escape, _KINDS.values()))})(?! for)")
-_NOISE_S, _NOISE_SAMPLES = 0.06, 800
 _EINTHOVEN = ("I", "II", "III")
-_EINTHOVEN_SUMS = np.array([[1.0, -1.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 1.0]])  # the error, II, I + III
-_MAD = 1.4826
-"""Standard deviation per median absolute deviation, of a normal distribution."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,16 @@ class LeadQuality:
     """What the checks found.
 
     Attributes:
-        signal: float [n, leads], mV, finite, of the type that came in; zero in the leads that are left out.
+        signal: float32 [n, leads], mV, finite; zero in the leads that are left out.
+        coarse: float32 [m, leads], the same at 100 Hz.
+        curvature: float32 [leads], of `LeadFacts`.
         valid: bool [leads], False for missing, flat, gappy or implausible leads.
         notes: remarks, in the order of the checks.
     """
 
-    signal: NDArray[np.floating]
+    signal: NDArray[np.float32]
+    coarse: NDArray[np.float32]
+    curvature: NDArray[np.float32]
     valid: NDArray[np.bool_]
     notes: tuple[str, ...]
 
@@ -111,53 +115,71 @@ def check_leads(
         A finite signal, the leads that can be used, and the notes.
     """
     limits = limits or QualityLimits()
-    given = np.float32 if signal.dtype == np.float32 else np.float64
-    rows: NDArray[np.floating] = np.ascontiguousarray(signal.T, dtype=given)  # [leads, n]
-    absent, bridged, gappy = np.zeros((3, len(rows)), dtype=bool)
-    if not np.isfinite(rows).all():
+    # In float32, whose rounding is a ten-thousandth of a step of the recorder.
+    with np.errstate(over="ignore"):  # what float32 cannot hold is missing
+        rows = np.ascontiguousarray(signal.T, dtype=np.float32)  # [leads, n]
+    found: dict[str, NDArray[np.bool_]] = {}
+    present = np.ones(len(rows), dtype=bool)
+    facts = lead_facts(rows, fs)
+    if facts is None:
         rows = np.array(rows)
         # The note about absent leads comes from whoever left them empty.
         absent = np.logical_not(np.isfinite(rows).any(axis=1))
-        bridged, gappy = _bridge_gaps(rows, max(1, int(limits.gap_s * fs)), absent)
-        rows[absent | gappy] = 0.0
-    low, high = rows.min(axis=1), rows.max(axis=1)
-    present = ~(absent | gappy)
-    flat = present & (high - low < limits.flat_mv)
-    spiky = present & ~flat & (high - low < _SPIKES * limits.flat_mv)  # by noise, or a single spike
-    flat |= spiky & (_percentile_span(rows, spiky) < limits.flat_mv)
-    implausible = present & (
-        _percentile_span(rows, present & (high - low > limits.implausible_mv)) > limits.implausible_mv
-    )
-    clipped = present & ~flat & ~implausible & _clipped(rows, low, high, limits.clipped_fraction)
-    valid = present & ~flat & ~implausible
-    usable = np.flatnonzero(valid)
-    good = rows if len(usable) == len(rows) else rows[usable]
-    noisy = np.zeros(len(rows), dtype=bool)
-    noisy[usable] = _noise(good, fs) > limits.noisy_mv
-    found = check_electrodes(
-        good,
-        tuple(leads[index] for index in usable),
-        fs,
+        bridged, found["gappy"] = _bridge_gaps(rows, max(1, int(limits.gap_s * fs)), absent)
+        found["gaps"] = bridged & ~found["gappy"]
+        present = ~(absent | found["gappy"])
+        rows[~present] = 0.0
+        facts = lead_facts(rows, fs)
+    assert facts is not None  # they are finite now
+    found["flat"], found["implausible"] = _out_of_range(rows, facts.high - facts.low, present, limits)
+    valid = present & ~found["flat"] & ~found["implausible"]
+    found["clipped"] = valid & _clipped(rows, facts, limits.clipped_fraction)
+    found["noisy"] = valid & (facts.noise > limits.noisy_mv)
+    all_valid = bool(valid.all())
+    if not all_valid:
+        rows = np.where(valid[:, None], rows, np.float32(0.0))
+    coarse = np.ascontiguousarray(resample(rows.T, fs, COARSE_HZ).T)  # [leads, m]
+    electrodes = check_electrodes(
+        coarse if all_valid else coarse[valid],
+        leads if all_valid else tuple(lead for lead, good in zip(leads, valid.tolist(), strict=True) if good),
+        COARSE_HZ,
         limits.opposite_correlation,
         limits.nearly_flat_share,
     )
+    contradiction = _einthoven(coarse, leads, valid, limits.einthoven_fraction)
+    named = {kind: tuple(leads[index] for index in which.nonzero()[0]) for kind, which in found.items() if which.any()}
+    notes = _notes(named, contradiction, electrodes, limits) if named or contradiction or any(electrodes) else ()
+    return LeadQuality(rows.T, coarse.T, facts.curvature, valid, notes)
+
+
+def _notes(
+    named: dict[str, tuple[str, ...]], contradiction: str, electrodes: ElectrodeFindings, limits: QualityLimits
+) -> tuple[str, ...]:
+    """What was found, in words: leads by the code of the finding, and the rest."""
+    said = {
+        "gaps": "",
+        "gappy": f" {limits.gap_s:g} s, left out",
+        "flat": "",
+        "implausible": f" {limits.implausible_mv:g} mV, left out (wrong unit or gain?)",
+        "clipped": "",
+        "contradicting": contradiction,
+        "noisy": f", above {limits.noisy_mv:g} mV",
+        "exchanged": ": limb electrodes exchanged?",
+        "right-leg": " the other limb leads: right leg's electrode exchanged?",
+        "inverted": "",
+    }
+    named = {
+        **named,
+        "exchanged": electrodes.exchanged,
+        "right-leg": electrodes.nearly_flat,
+        "inverted": electrodes.inverted,
+    }
     notes = [
-        _note(leads, bridged & ~gappy, _KINDS["gaps"]),
-        _note(leads, gappy, f"{_KINDS['gappy']} {limits.gap_s:g} s, left out"),
-        _note(leads, flat, _KINDS["flat"]),
-        _note(
-            leads, implausible, f"{_KINDS['implausible']} {limits.implausible_mv:g} mV, left out (wrong unit or gain?)"
-        ),
-        _note(leads, clipped, _KINDS["clipped"]),
-        _einthoven(rows, leads, valid, limits.einthoven_fraction),
-        _note(leads, noisy, f"{_KINDS['noisy']}, above {limits.noisy_mv:g} mV"),
-        _named(found.exchanged, f"{_KINDS['exchanged']}: limb electrodes exchanged?"),
-        _named(found.nearly_flat, f"{_KINDS['right-leg']} the other limb leads: right leg's electrode exchanged?"),
-        _named(found.inverted, _KINDS["inverted"]),
+        more if kind == "contradicting" else f"{' '.join(named[kind])} {_KINDS[kind]}{more}"
+        for kind, more in said.items()
+        if (more if kind == "contradicting" else named.get(kind))
     ]
-    if len(usable) < len(rows):
-        rows = np.where(valid[:, None], rows, given(0.0))
-    return LeadQuality(rows.T, valid, tuple(note for note in notes if note))
+    return tuple(notes)
 
 
 def quality_codes(notes: Iterable[str]) -> str:
@@ -172,35 +194,6 @@ def quality_codes(notes: Iterable[str]) -> str:
     found = (_NOTE.match(note) for note in notes)
     codes = {phrase: code for code, phrase in _KINDS.items()}
     return " ".join(f"{codes[match[2]]}:{match[1].replace(' ', ',')}" for match in found if match)
-
-
-def _named(names: tuple[str, ...], what: str) -> str:
-    return f"{' '.join(names)} {what}" if names else ""
-
-
-def _noise(rows: NDArray[np.floating], fs: float) -> NDArray[np.floating]:
-    """Per lead [leads], mV: robust, so that QRS complexes, which take less than half of the time, do not count."""
-    half, count = max(1, round(_NOISE_S * fs / 2)), rows.shape[1]
-    if count <= 2 * half + 1:
-        return np.zeros(len(rows))
-    step = max(1, count // _NOISE_SAMPLES)  # every so many samples are enough for a median
-    start = (half + 1) % step  # of the filter's blocks; nothing is taken from where its mean reaches beyond the ends
-    rest = _less_the_mean(half, step)(rows[:, start:].astype(np.float32, copy=False))  # [leads, samples]
-    rest = rest[:, (half + 1 - start) // step : -(-(count - half - start) // step)]
-    rest -= row_medians(rest)[:, None]
-    return _MAD * row_medians(np.abs(rest, out=rest))
-
-
-@lru_cache(maxsize=32)
-def _less_the_mean(half: int, step: int) -> BlockFilter:
-    """Each `step`-th sample less the mean of the `half` samples on either side and itself."""
-    taps = np.full(2 * half + 1, -1.0 / (2 * half + 1))
-    taps[half] += 1.0
-    return block_filter(taps, down=step)
-
-
-def _note(leads: tuple[str, ...], which: NDArray[np.bool_], what: str) -> str:
-    return _named(tuple(lead for lead, yes in zip(leads, which, strict=True) if yes), what)
 
 
 def _bridge_gaps(
@@ -219,7 +212,22 @@ def _bridge_gaps(
     return bridged, gappy
 
 
-def _percentile_span(rows: NDArray[np.floating], which: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _out_of_range(
+    rows: NDArray[np.float32], span: NDArray[np.float32], present: NDArray[np.bool_], limits: QualityLimits
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Flat and implausible leads [leads], of leads of that peak-to-peak voltage."""
+    flat, implausible = np.zeros((2, len(rows)), dtype=bool)
+    if span.min() < _SPIKES * limits.flat_mv:
+        flat = present & (span < limits.flat_mv)
+        spiky = present & ~flat & (span < _SPIKES * limits.flat_mv)  # by noise, or a single spike
+        flat |= spiky & (_percentile_span(rows, spiky) < limits.flat_mv)
+    if span.max() > limits.implausible_mv:
+        wide = present & (span > limits.implausible_mv)
+        implausible = wide & (_percentile_span(rows, wide) > limits.implausible_mv)
+    return flat, implausible
+
+
+def _percentile_span(rows: NDArray[np.float32], which: NDArray[np.bool_]) -> NDArray[np.float64]:
     """1st to 99th percentile, mV, of the leads asked for; 0 for the others."""
     span = np.zeros(len(rows))
     if which.any():
@@ -228,31 +236,26 @@ def _percentile_span(rows: NDArray[np.floating], which: NDArray[np.bool_]) -> ND
     return span
 
 
-def _clipped(
-    rows: NDArray[np.floating], low: NDArray[np.floating], high: NDArray[np.floating], fraction: float
-) -> NDArray[np.bool_]:
+def _clipped(rows: NDArray[np.float32], facts: LeadFacts, fraction: float) -> NDArray[np.bool_]:
     """True [leads] where more than that share of the samples is inside a run of three at the extreme values."""
-    at_limit = rows == low[:, None]  # [leads, n]
-    at_limit |= rows == high[:, None]
-    share = np.count_nonzero(at_limit, axis=1) / rows.shape[1]
-    clipped = np.zeros(len(rows), dtype=bool)
-    for lead in np.flatnonzero(share > fraction):
-        there = at_limit[lead]
+    clipped = facts.at_limits > fraction * rows.shape[1]
+    for lead in clipped.nonzero()[0]:
+        there = (rows[lead] == facts.low[lead]) | (rows[lead] == facts.high[lead])  # [n]
         clipped[lead] = (there[:-2] & there[1:-1] & there[2:]).sum() > fraction * max(1, len(there) - 2)
     return clipped
 
 
 def _einthoven(rows: NDArray[np.floating], leads: tuple[str, ...], valid: NDArray[np.bool_], fraction: float) -> str:
-    if not {*_EINTHOVEN} <= set(leads):
+    if any(lead not in leads for lead in _EINTHOVEN):
         return ""
     limb = [leads.index(lead) for lead in _EINTHOVEN]
     if not valid[limb].all():
         return ""
     centred = rows[limb]
-    centred -= centred.mean(axis=1, keepdims=True)
-    products = (centred @ centred.T).astype(np.float64)  # [3, 3], from which those of weighed sums follow
-    squares = (_EINTHOVEN_SUMS @ products * _EINTHOVEN_SUMS).sum(axis=1)
-    error, second, first_and_third = np.sqrt(np.maximum(squares, 0.0)).tolist()
+    centred -= np.add.reduce(centred, axis=1, keepdims=True) / np.float32(rows.shape[1])
+    (one, one_two, one_three), (_, two, two_three), (_, _, three) = (centred @ centred.T).tolist()
+    error = math.sqrt(max(one + two + three - 2 * one_two + 2 * one_three - 2 * two_three, 0.0))
+    second, first_and_third = math.sqrt(max(two, 0.0)), math.sqrt(max(one + three + 2 * one_three, 0.0))
     size = max(second, first_and_third)
     if error <= fraction * size:
         return ""

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.signal
 from numpy.typing import NDArray
 
-from clear_hug.data.block_filter import BlockFilter, block_filter
+from clear_hug.data.fir import Fir, fir_filter
 
 __all__ = ["map_indices", "rational_ratio", "resample"]
 
@@ -19,6 +19,7 @@ _HALF_ZERO_CROSSINGS = 10
 _KAISER_BETA = 5.0
 
 
+@lru_cache(maxsize=64)
 def rational_ratio(fs: float, target: float) -> Fraction:
     """`target / fs` as a fraction of whole numbers up to 2000, e.g. 100/257 or, for 499.5 Hz, 200/999.
 
@@ -58,20 +59,20 @@ def resample(signal: NDArray[np.floating], fs: float, target: float) -> NDArray[
     ratio = rational_ratio(fs, target)
     if ratio == 1:
         return signal
-    rows = np.asarray(signal.T, dtype=np.float32)  # [leads, n]
-    return _low_pass(ratio.numerator, ratio.denominator)(rows, along_line=True).T  # [m, leads]
+    rows = np.ascontiguousarray(signal.T, dtype=np.float32)  # [leads, n]
+    return _low_pass(ratio.numerator, ratio.denominator)(rows, ends="line").T  # [m, leads]
 
 
 def map_indices(index: NDArray[np.integer], fs: float, target: float, length: int) -> NDArray[np.int64]:
     """Sample indices at `fs` → the nearest samples of what `resample` gives for `target`, inside [0, length)."""
-    mapped = np.floor(np.asarray(index, dtype=np.float64) * float(rational_ratio(fs, target)) + 0.5).astype(np.int64)
-    return np.clip(mapped, 0, max(length - 1, 0))
+    mapped = np.floor(index * float(rational_ratio(fs, target)) + 0.5).astype(np.int64)
+    return np.minimum(np.maximum(mapped, 0), max(length - 1, 0))
 
 
 @lru_cache(maxsize=8)
-def _low_pass(up: int, down: int) -> BlockFilter:
+def _low_pass(up: int, down: int) -> Fir:
     slowest = max(up, down)
     taps = 2 * _HALF_ZERO_CROSSINGS * slowest + 1
-    return block_filter(
+    return fir_filter(
         scipy.signal.firwin(taps, 1.0 / slowest, window=("kaiser", _KAISER_BETA)), up, down, unit_gain=True
     )

@@ -68,7 +68,7 @@ def prepare_record(record: Record, settings: PrepareSettings, keep_signal: bool 
         reason = f"too short: {record.duration:.3g} s, at least {settings.quality.shortest_s:g} s are needed"
         return flagged(reason, record.notes)
     signal, lead_notes = select_leads(record, settings.leads)
-    if not np.isfinite(signal).any():
+    if not np.isfinite(signal[0]).any() and not np.isfinite(signal).any():
         return flagged("no usable lead: " + "; ".join(lead_notes), record.notes)
     try:
         grid, notes = tokenizer_named(settings.tokenizer).cut(signal, record.fs, settings)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from clear_hug.data import native
 from clear_hug.data.lazy_rows import LazyRows
 
 __all__ = ["LARGEST", "CutRows", "SignalRows", "StoredSignal", "quantise"]
@@ -42,11 +43,14 @@ def quantise(signal: NDArray[np.floating]) -> StoredSignal:
     Args:
         signal: float [n, L], mV, finite.
     """
-    largest = np.abs(signal).max(axis=0, initial=0.0)
-    gain = np.where(largest > 0, largest / LARGEST, 1.0).astype(np.float32)
+    rows = np.ascontiguousarray(signal.T, dtype=np.float32)  # [L, n]
+    largest = np.maximum(rows.max(axis=1, initial=0.0), -rows.min(axis=1, initial=0.0))
+    gain = np.where(largest > 0, largest / np.float32(LARGEST), np.float32(1.0))
     gain = np.maximum(gain, np.finfo(np.float32).tiny)
-    steps = np.rint(signal / gain.astype(np.float64))
-    return StoredSignal(np.clip(steps, -LARGEST, LARGEST).astype(np.int16, order="C"), gain)
+    if native.KERNELS is not None and rows.size:
+        return StoredSignal(native.KERNELS.quantise(rows, rows.shape[1], gain), gain)
+    steps = np.rint(np.clip(rows / gain[:, None].astype(np.float64), -LARGEST, LARGEST))
+    return StoredSignal(np.ascontiguousarray(steps.T, dtype=np.int16), gain)
 
 
 class SignalShards:

@@ -6,43 +6,44 @@ import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
 
+from clear_hug.data.sample_checks import curvature, curvature_reach
+
 __all__ = ["remove_spikes"]
 
 _LOWEST_FS = 240.0  # below this the recorder's own filter has already smeared the spikes
-_REACH_S = 0.004
 _REPAIR_S = 0.012
 
 
-def remove_spikes(rows: NDArray[np.floating], fs: float, threshold_mv: float) -> NDArray[np.floating]:
+def remove_spikes(
+    rows: NDArray[np.float32], fs: float, threshold_mv: float, largest: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
     """Replace samples around pacing spikes by the local median.
 
     A spike is a sample that differs from the mean of its neighbours 4 ms before and after by more than the threshold
     (a 2 mV QRS differs by 0.1 mV).
 
     Args:
-        rows: float [leads, n], mV.
+        rows: float32 [leads, n], mV, contiguous.
         fs: rate, Hz.
         threshold_mv: that difference, mV.
+        largest: float32 [leads], the largest one of each row, where it is known.
 
     Returns:
         The rows themselves when there is no spike, else a repaired copy.
     """
-    reach = max(1, round(_REACH_S * fs))
+    reach = curvature_reach(fs)
     if fs < _LOWEST_FS or rows.shape[1] <= 2 * reach:
         return rows
-    middle = rows[:, reach:-reach]
-    curvature = rows[:, : -2 * reach] + rows[:, 2 * reach :]  # [leads, n - 2 reach]
-    curvature *= 0.5
-    curvature -= middle
-    np.abs(curvature, out=curvature)
-    spiky = curvature.max(axis=1) > threshold_mv
+    if largest is None:
+        largest = curvature(rows, reach).max(axis=1)
+    spiky = largest > threshold_mv
     if not spiky.any():
         return rows
     out = rows.copy()
     width = 2 * round(_REPAIR_S * fs) + 1
     for lead in np.flatnonzero(spiky):
         near = np.zeros(rows.shape[1], dtype=bool)
-        near[reach:-reach] = curvature[lead] > threshold_mv
+        near[reach:-reach] = curvature(rows[lead : lead + 1], reach)[0] > threshold_mv
         near = scipy.ndimage.binary_dilation(near, iterations=reach)
         smooth = scipy.ndimage.median_filter(rows[lead], size=width, mode="nearest")
         out[lead, near] = smooth[near]

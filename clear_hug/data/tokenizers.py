@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from clear_hug.data.arm_leg import arm_leg_score
 from clear_hug.data.beat_settings import BeatSettings
-from clear_hug.data.beats import DETECTOR, detect_beats
+from clear_hug.data.beats import DETECTOR, beats_in_rows
 from clear_hug.data.official import (
     OFFICIAL_BEAT_SAMPLES,
     OFFICIAL_BEATS,
@@ -19,7 +19,7 @@ from clear_hug.data.official import (
     official_tokens,
     to_official_rate,
 )
-from clear_hug.data.quality import ARM_LEG_NOTE, LeadQuality, QualityLimits, check_leads, quality_codes
+from clear_hug.data.quality import ARM_LEG_NOTE, COARSE_HZ, LeadQuality, QualityLimits, check_leads, quality_codes
 from clear_hug.data.resample import map_indices, resample
 from clear_hug.data.tokens import BeatGrid, cut_tokens
 from clear_hug.leads import STANDARD_LEADS
@@ -103,15 +103,14 @@ class BeatsTokenizer:
 
     def cut(self, signal: NDArray[np.floating], fs: float, settings: CutSettings) -> tuple[BeatGrid, tuple[str, ...]]:
         """See `Tokenizer.cut`."""
-        # In float32, whose rounding is a ten-thousandth of a step of the recorder.
-        with np.errstate(over="ignore"):  # what float32 cannot hold is missing
-            signal = signal.astype(np.float32)
         checked = check_leads(signal, settings.leads, fs, settings.quality)
-        usable = np.flatnonzero(checked.valid)
-        names = [settings.leads[index] for index in usable]
-        good = checked.signal if len(usable) == len(settings.leads) else checked.signal.T[usable].T
-        peaks = detect_beats(good, fs, names, settings=settings.detector)
-        resampled = resample(checked.signal, fs, settings.rate)  # [m, L]
+        rows, coarse, curvature = checked.signal.T, checked.coarse.T, checked.curvature  # [L, n], [L, m], [L]
+        if not checked.valid.all():
+            rows, coarse, curvature = rows[checked.valid], coarse[checked.valid], curvature[checked.valid]
+        known = coarse if settings.detector.analysis_hz == COARSE_HZ else None
+        peaks = beats_in_rows(rows, fs, settings.detector, known, curvature)
+        # [m, L]
+        resampled = checked.coarse if settings.rate == COARSE_HZ else resample(checked.signal, fs, settings.rate)
         peaks = map_indices(peaks, fs, settings.rate, len(resampled))
         if not (peaks[1:] > peaks[:-1]).all():
             peaks = np.unique(peaks)
@@ -177,7 +176,7 @@ def _arm_and_leg(
     signal: NDArray[np.floating], peaks: NDArray[np.integer], checked: LeadQuality, settings: CutSettings
 ) -> tuple[str, ...]:
     """A note where left arm and left leg may be exchanged, and nothing else about the limb leads is odd."""
-    known = {code.split(":")[0] for code in quality_codes(checked.notes).split()}
+    known = {code.split(":")[0] for code in quality_codes(checked.notes).split()} if checked.notes else set()
     if known & {"exchanged", "right-leg", "contradicting"}:
         return ()
     score = arm_leg_score(signal, peaks, settings.leads, settings.rate)
@@ -186,7 +185,10 @@ def _arm_and_leg(
 
 def _leave_out_bad(grid: BeatGrid, checked: LeadQuality, settings: CutSettings) -> tuple[str, ...]:
     """Make bad leads padding, in place; a note about good ones that are flat for some beats."""
-    lost = np.any((grid.r_index >= 0) & ~grid.valid & checked.valid[:, None], axis=1)  # [L]
+    kept = int(np.count_nonzero(grid.r_index >= 0))
+    if grid.valid[:, :kept].all() and checked.valid.all():
+        return ()
+    lost = checked.valid & ~grid.valid[:, :kept].all(axis=1)  # [L]
     grid.valid[~checked.valid] = False
     grid.tokens[~checked.valid] = 0.0
     if not lost.any():

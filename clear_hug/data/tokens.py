@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from clear_hug.data import native
+
 __all__ = ["BeatGrid", "cut_tokens", "seconds_of"]
 
 
@@ -62,26 +64,39 @@ def cut_tokens(
     signal = np.asarray(signal)
     r_index = np.asarray(r_index, dtype=np.int64).reshape(-1)
     _check(signal, r_index, fs, beats, beat_samples)
-    length = len(signal)
+    rows = np.ascontiguousarray(signal.T, dtype=np.float32)  # [L, n]
+    padded = np.full(beats, -1, dtype=np.int32)
+    padded[: len(r_index)] = r_index[:beats]
+    used = 0
+    if len(r_index):
+        used = len(signal) if len(r_index) <= beats else int(r_index[beats - 1] + r_index[beats] + 1) // 2
+    tokens, valid = _tokens(rows, r_index, beats, beat_samples, flat_mv)
+    return BeatGrid(tokens, valid, seconds_of(padded, fs), padded, len(r_index), signal[:used])
+
+
+def _tokens(
+    rows: NDArray[np.float32], r_index: NDArray[np.int64], beats: int, beat_samples: int, flat_mv: float
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Tokens [L, T, S], and which are valid [L, T]."""
+    if native.KERNELS is not None:
+        found: tuple[NDArray[np.float32], NDArray[np.bool_]]
+        found = native.KERNELS.cut(rows, r_index, beats, beat_samples, flat_mv)
+        return found
     before = beat_samples // 2
     kept = r_index[:beats]  # [k]
     middle = (r_index[:-1] + r_index[1:] + 1) // 2  # rounded up: an R peak always lies in its own beat
-    stop = np.concatenate((middle, [length]))[: len(kept)]  # [k] one past the last sample of each beat
+    stop = np.concatenate((middle, [rows.shape[1]]))[: len(kept)]  # [k] one past the last sample of each beat
     first = np.maximum(np.concatenate(([0], middle))[: len(kept)], kept - before)  # [k] of its token
     last = np.minimum(stop, kept - before + beat_samples)  # [k] one past it
-    rows = np.ascontiguousarray(signal.T, dtype=np.float32)  # [L, n]
+    lively = _spans(rows, first, last) >= np.float32(flat_mv)  # [L, k]
     tokens = np.zeros((len(rows), beats, beat_samples), dtype=np.float32)
     for slot, (r, begin, end) in enumerate(zip(kept.tolist(), first.tolist(), last.tolist(), strict=True)):
         tokens[:, slot, begin - r + before : end - r + before] = rows[:, begin:end]
-    lively = _spans(rows, first, last) >= flat_mv  # [L, k]
     if not lively.all():
         tokens[:, : len(kept)][~lively] = 0.0
     valid = np.zeros((len(rows), beats), dtype=bool)
     valid[:, : len(kept)] = lively
-    padded = np.full(beats, -1, dtype=np.int32)
-    padded[: len(kept)] = kept
-    used = stop[-1] if len(kept) else 0
-    return BeatGrid(tokens, valid, seconds_of(padded, fs), padded, len(r_index), signal[:used])
+    return tokens, valid
 
 
 def _spans(rows: NDArray[np.float32], start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -102,13 +117,13 @@ def seconds_of(r_index: NDArray[np.integer], fs: float) -> NDArray[np.int32]:
 def _check(signal: NDArray[np.floating], r_index: NDArray[np.int64], fs: float, beats: int, beat_samples: int) -> None:
     if signal.ndim != 2 or signal.size == 0:
         raise ValueError(f"the signal has shape {signal.shape}, but must be [samples, leads] and not empty")
-    if not np.isfinite(signal).all():
+    if not np.isfinite(np.add.reduce(signal, axis=None)) and not np.isfinite(signal).all():
         raise ValueError("the signal has NaN or infinite samples; bridge them first (clear_hug.data.quality)")
     if beats < 1 or beat_samples < 1:
         raise ValueError(f"{beats=} and {beat_samples=} must be at least 1")
     if not fs > 0:
         raise ValueError(f"the rate is {fs} Hz, but must be positive")
-    if len(r_index) and (r_index[0] < 0 or r_index[-1] >= len(signal) or np.any(np.diff(r_index) <= 0)):
+    if len(r_index) and (r_index[0] < 0 or r_index[-1] >= len(signal) or (r_index[1:] <= r_index[:-1]).any()):
         raise ValueError(
             f"R peaks must increase inside [0, {len(signal)}), got {r_index[:8].tolist()}{' …' * (len(r_index) > 8)}"
         )

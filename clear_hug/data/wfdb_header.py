@@ -24,6 +24,7 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _RATE = re.compile(rf"^({_NUMBER})(?:/.*)?$")
 _FORMAT = re.compile(r"^(\d+)(?:x(\d+))?(?::(\d+))?(?:\+(\d+))?$")
 _GAIN = re.compile(rf"^({_NUMBER}|[-+]?nan|[-+]?inf)(?:\(([-+]?\d+)\))?(?:/(\S+))?$", re.IGNORECASE)
+_NO_GAIN: tuple[float, bool, int | None, str] = (DEFAULT_GAIN, False, None, "mV")
 _INTEGER = re.compile(r"^[-+]?\d{1,18}$")
 
 
@@ -103,48 +104,48 @@ def _signal(line: str, name: str) -> HeaderSignal:
             f"record {name}: the header's file name {file_name!r} is no plain name; only files beside the header are "
             "read, so put the signal file there and correct the header"
         )
-    fmt, samples_per_frame, skew, byte_offset = _storage(fields[1], name)
-    gain, baseline, units = _gain(fields[2], name) if len(fields) > 2 else (None, None, None)
+    storage = _storage(fields[1])
+    if storage is None:
+        raise RecordError(f"record {name}: {fields[1][:40]!r} is no WFDB storage format")
+    gain, given, baseline, units = _gain(fields[2], name) if len(fields) > 2 else _NO_GAIN
     zero = _integer(fields[4], "ADC zero", name) if len(fields) > 4 else 0
     return HeaderSignal(
-        file_name=file_name,
-        fmt=fmt,
-        samples_per_frame=samples_per_frame,
-        skew=skew,
-        byte_offset=byte_offset,
-        gain=DEFAULT_GAIN if gain is None else gain,
-        gain_given=gain is not None,
-        baseline=zero if baseline is None else baseline,
-        units=units or "mV",
+        file_name,
+        *storage,
+        gain,
+        given,
+        zero if baseline is None else baseline,
+        units,
         checksum=_integer(fields[6], "checksum", name) if len(fields) > 6 else None,
-        name=fields[8].strip() if len(fields) > 8 else "",
+        name=fields[8].rstrip() if len(fields) > 8 else "",
     )
 
 
+@lru_cache(maxsize=1024)
 def _is_plain(file_name: str) -> bool:
     """The header is untrusted text: a file name with a folder in it could point anywhere on the disk."""
     return not ("/" in file_name or "\\" in file_name or ":" in file_name or file_name in (".", "..", "~", "-"))
 
 
-def _storage(field: str, name: str) -> tuple[str, int, int, int]:
+@lru_cache(maxsize=1024)  # all headers of a data set have the same few formats and gains
+def _storage(field: str) -> tuple[str, int, int, int] | None:
     """Format, samples per frame, skew and byte offset."""
-    found = _matched(_FORMAT, field)
-    if found is None:
-        raise RecordError(f"record {name}: {field[:40]!r} is no WFDB storage format")
-    return found[0] or "", int(found[1] or 1), int(found[2] or 0), int(found[3] or 0)
+    found = _FORMAT.match(field)
+    return None if found is None else (found[1], int(found[2] or 1), int(found[3] or 0), int(found[4] or 0))
 
 
-def _gain(field: str, name: str) -> tuple[float, int | None, str | None]:
-    found = _matched(_GAIN, field)
+def _gain(field: str, name: str) -> tuple[float, bool, int | None, str]:
+    found = _gain_of(field)
     if found is None:
         raise RecordError(f"record {name}: {field[:40]!r} is no gain (ADC units per mV, such as 1000(0)/mV)")
-    return float(found[0] or 0.0), int(found[1]) if found[1] else None, found[2]
+    return found
 
 
-@lru_cache(maxsize=1024)  # all headers of a data set have the same few formats and gains
-def _matched(pattern: re.Pattern[str], field: str) -> tuple[str | None, ...] | None:
-    found = pattern.match(field)
-    return None if found is None else found.groups()
+@lru_cache(maxsize=1024)
+def _gain_of(field: str) -> tuple[float, bool, int | None, str] | None:
+    """Gain, whether the header gives one, baseline and units."""
+    found = _GAIN.match(field)
+    return None if found is None else (float(found[1]), True, int(found[2]) if found[2] else None, found[3] or "mV")
 
 
 def _rate(field: str, name: str) -> float:

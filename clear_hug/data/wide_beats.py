@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.ndimage
 from numpy.typing import NDArray
 
 from clear_hug.data.beat_settings import BeatSettings
+from clear_hug.data.order_statistics import row_medians, running_maximum
 from clear_hug.data.qrs_bands import Bands
 from clear_hug.data.qrs_energy import root_mean_square
 from clear_hug.data.qrs_peaks import Candidates
@@ -19,7 +19,6 @@ _FEWEST_BEATS = 3  # to know what an ordinary beat is
 
 def add_wide_beats(
     bands: Bands,
-    fs: float,
     candidates: Candidates,
     beats: NDArray[np.bool_],
     settings: BeatSettings,
@@ -28,7 +27,6 @@ def add_wide_beats(
 
     Args:
         bands: of the signal in mV, at the analysis rate.
-        fs: that rate, Hz.
         candidates: peaks of the slope energy.
         beats: bool [candidates], those found by slope.
         settings: of the detector.
@@ -36,18 +34,16 @@ def add_wide_beats(
     Returns:
         bool [candidates].
     """
-    if beats.sum() < _FEWEST_BEATS:
+    if np.count_nonzero(beats) < _FEWEST_BEATS:
         return beats
-    place = candidates.place
+    place, fs = candidates.place, bands.fs
     possible = (candidates.height > settings.wide_energy) & (candidates.clearness > settings.wide_clearness) & ~beats
     if not possible.any():
         return beats
     possible &= _distance(place, place[beats]) >= settings.wide_gap_s * fs
     if not possible.any():
         return beats
-    size = _deflection(bands.signal(settings.wide_band), fs, place[beats], settings)[
-        place
-    ]  # [candidates], 1 = an ordinary beat
+    size = _deflection(bands, place, place[beats], settings)  # [candidates], 1 = an ordinary beat
     wide = possible & (size >= settings.wide_ratio)
     kept = beats.copy()
     last = -1
@@ -70,11 +66,11 @@ def _distance(peaks: NDArray[np.integer], beats: NDArray[np.int64]) -> NDArray[n
 
 
 def _deflection(
-    gentle: NDArray[np.float32], fs: float, beats: NDArray[np.int64], settings: BeatSettings
+    bands: Bands, place: NDArray[np.int64], beats: NDArray[np.int64], settings: BeatSettings
 ) -> NDArray[np.float32]:
-    """[m] height of the low-frequency deflection near each sample, in ordinary beats; the median lead's."""
-    smooth = root_mean_square(gentle, fs, _INTEGRATION_S)
-    reach = 2 * int(settings.locate_s * fs) + 1
-    usual = np.median(scipy.ndimage.maximum_filter1d(smooth, reach, axis=1)[:, beats], axis=1)
-    relative = smooth / np.where(usual > 1e-9, usual, np.inf)[:, None]  # [leads, m]
-    return np.median(relative, axis=0) if len(gentle) > 2 else relative.max(axis=0)
+    """Height [places] of the low-frequency deflection near each place, in ordinary beats; the median lead's."""
+    smooth = root_mean_square(bands.signal(settings.wide_band), bands.fs, _INTEGRATION_S)
+    reach = 2 * int(settings.locate_s * bands.fs) + 1
+    usual = row_medians(running_maximum(smooth, reach)[:, beats])
+    relative = smooth[:, place] / np.where(usual > 1e-9, usual, np.float32(np.inf))[:, None]  # [leads, places]
+    return np.asarray(np.median(relative, axis=0) if len(relative) > 2 else relative.max(axis=0))

@@ -25,6 +25,7 @@ from clear_hug.data.beat_candidates import search_beats
 from clear_hug.data.beat_evidence import looks, rhythm
 from clear_hug.data.beat_settings import BeatSettings
 from clear_hug.data.qrs_peaks import Candidates
+from clear_hug.data.resample import map_indices, resample
 from clear_hug.data.spikes import remove_spikes
 
 SETTINGS = BeatSettings()
@@ -65,10 +66,11 @@ def noisy(signal: NDArray[np.float64], fs: float, rng: np.random.Generator) -> N
 
 def tables(group: str, recording: Annotated, weight: float, whole: bool) -> Iterator[Table]:
     signal, fs, _, marks = recording
-    found = search_beats(remove_spikes(np.ascontiguousarray(signal.T), fs, SETTINGS.spike_mv), fs, SETTINGS)
+    rows = remove_spikes(np.ascontiguousarray(signal.T, dtype=np.float32), fs, SETTINGS.spike_mv)
+    found = search_beats(np.ascontiguousarray(resample(rows.T, fs, SETTINGS.analysis_hz).T), SETTINGS)
     if found is None or len(marks) < 3:
         return
-    at = found.candidates.place * found.step
+    at = map_indices(found.candidates.place, SETTINGS.analysis_hz, fs, len(signal))
     beat = np.zeros(len(at), dtype=bool)
     nearest = np.abs(at[:, None] - marks).argmin(axis=0) if len(at) * len(marks) < 1e8 else _nearest(at, marks)
     beat[nearest[np.abs(at[nearest] - marks) <= NEAR_S * fs]] = True
