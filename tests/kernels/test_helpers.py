@@ -22,6 +22,7 @@ from helpers import (
     worst,
 )
 from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from clear_kernels import attention_mask
@@ -140,6 +141,25 @@ def test_layouts_keep_the_numbers(layout: str, dtype: torch.dtype) -> None:
 def test_every_backend_has_a_variant() -> None:
     names = {v.backend if isinstance(v, Variant) else v.values[0].backend for v in all_variants()}
     assert {"reference", "gather", "cpu"} <= names
+
+
+def test_what_a_gpu_backend_refuses_is_skipped_and_other_failures_are_not() -> None:
+    refusal = "backend='triton' cannot run here: q.dtype=torch.float64"
+    gpu = Variant("triton", device="cuda")
+    with pytest.raises(pytest.skip.Exception, match="float64"), gpu.active():
+        raise RuntimeError(refusal)
+    with pytest.raises(RuntimeError, match="illegal address"), gpu.active():
+        raise RuntimeError("illegal address")
+    with pytest.raises(RuntimeError, match="float64"), Variant("triton").active():
+        raise RuntimeError(refusal)
+
+
+@given(taken=st.booleans())
+def test_a_refused_random_example_is_rejected(taken: bool) -> None:
+    with Variant("triton", device="cuda").active():
+        if not taken:
+            raise RuntimeError("backend='triton' cannot run here: too few registers")
+    assert taken
 
 
 def test_a_variant_holds_the_kernel_to_its_instruction_set() -> None:
