@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -73,6 +74,8 @@ class Rule:
         )
 
 
+_cuda_on_hopper = partial(Rule, ("cuda", "triton"), capability=(90, 90), dtypes=_HALVES)
+
 RULES = (
     Rule(("cpu",), "the only native backend there", device="cpu"),
     Rule(("cuda", "triton"), "Triton has no matrix instructions for Turing, CUDA C++ has", capability=(75, 79)),
@@ -82,11 +85,8 @@ RULES = (
         leads=(33, 64),
     ),
     *(
-        Rule(
-            ("cuda", "triton"),
+        _cuda_on_hopper(
             "measured on an H200, forward and backward together (docs/kernels.md)",
-            capability=(90, 90),
-            dtypes=_HALVES,
             head_dim=(head_dim, head_dim),
             leads=(12, 12),
             uses=("local",),
@@ -94,11 +94,8 @@ RULES = (
         for head_dim in (32, 64, 128)
     ),
     *(
-        Rule(
-            ("cuda", "triton"),
+        _cuda_on_hopper(
             "the same; D 64 by the expectation, as Triton was not timed there: a whole head in one block of CUDA C++",
-            capability=(90, 90),
-            dtypes=_HALVES,
             head_dim=(head_dim, head_dim),
             leads=(12, 12),
             uses=("visible",),
@@ -107,11 +104,8 @@ RULES = (
         for head_dim in (32, 64)
     ),
     *(
-        Rule(
-            ("cuda", "triton"),
+        _cuda_on_hopper(
             "the same for few packed tokens; D 64 by the expectation",
-            capability=(90, 90),
-            dtypes=_HALVES,
             head_dim=(head_dim, head_dim),
             leads=(1, 15),
             uses=("packed",),
