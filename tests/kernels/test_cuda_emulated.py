@@ -47,6 +47,23 @@ def assert_identical(first: list[Tensor], second: list[Tensor]) -> None:
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+def whole_heads(**more: Any) -> st.SearchStrategy[Case]:
+    """Calls that a block per head serves."""
+    fixed: dict[str, Any] = {"batch": 2, "heads": 1, "layout": "packed_qkv"} | more
+    beats = st.integers(1, 16)
+
+    def grid(beats: int, dim: int, dtype: torch.dtype, visible: str) -> st.SearchStrategy[Case]:
+        return cases("grid", leads=12, beats=beats, dim=dim, dtype=dtype, visible=visible, **fixed)
+
+    def packed(leads: int, beats: int, dim: int, dtype: torch.dtype) -> st.SearchStrategy[Case]:
+        return cases("packed", leads=leads, beats=3 * beats, dim=dim, dtype=dtype, **fixed)
+
+    dtypes = st.sampled_from((torch.bfloat16, torch.float16))
+    some = st.builds(grid, beats, st.sampled_from((32, 64)), dtypes, st.sampled_from(("shared", "batch")))
+    few = st.builds(packed, st.integers(1, 15), beats, st.sampled_from((64, 96)), dtypes)
+    return (some | few).flatmap(lambda drawn: drawn)
+
+
 some_gpu = st.sampled_from(tuple(DEVICES.values()))
 
 
@@ -134,6 +151,23 @@ def test_whole_heads_with_visible_beats(fixed: dict[str, Any], beats: int, dim: 
 )
 def test_whole_heads_of_packed_tokens(fixed: dict[str, Any], leads: int, beats: int, dim: int) -> None:
     check(Case("packed", leads, beats, heads=2, dim=dim, **{"dtype": torch.bfloat16} | fixed), EmulatedVariant())
+
+
+@given(case=whole_heads())
+@settings(max_examples=40)
+def test_whole_heads_in_random_calls(case: Case) -> None:
+    check(case, EmulatedVariant())
+
+
+@given(case=whole_heads(), order=st.sampled_from((1, 2)))
+def test_the_order_of_threads_does_not_matter_to_whole_heads(case: Case, order: int) -> None:
+    assert_identical(run_case(case, HOPPER), run_case(case, replace(HOPPER, order=order)))
+
+
+@given(case=whole_heads(valid="batch"), poison=st.sampled_from(padding.POISONS))
+def test_poison_in_padding_changes_nothing_in_whole_heads(case: Case, poison: float) -> None:
+    inner = padding.test_poison_in_padding_changes_nothing_bitwise.hypothesis.inner_test
+    inner(EmulatedVariant(), case, poison)
 
 
 @pytest.mark.parametrize("dtype", TILED)
