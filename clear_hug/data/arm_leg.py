@@ -43,7 +43,9 @@ def arm_leg_score(
     peaks = r_index[(r_index + first >= 0) & (r_index + last <= len(signal))]
     if len(peaks) < _LEAST_BEATS or _median(peaks[1:] - peaks[:-1]) < _LEAST_RR_S * fs:
         return 0.0
-    pair = signal.T[[leads.index("I"), leads.index("II")]]  # [2, n]
+    one_place, two_place = leads.index("I"), leads.index("II")
+    rows = signal.T
+    pair = rows[one_place : two_place + 1] if two_place == one_place + 1 else rows[[one_place, two_place]]  # [2, n]
     around = pair.take(peaks + np.arange(first, last)[:, None], axis=1)  # [2, m, beats]
     waves = _median(around) @ _p_wave(fs)  # [2, samples of the P wave]
     one, two = waves.max(axis=1).tolist()

@@ -53,11 +53,11 @@ def write_chunk(partial: Path, layout: StoreLayout, rows: range, prepared: Itera
     else:
         for _ in tokens():
             pass
-        _write_rows(partial / "gain.npy", rows.start, [signal.gain for signal in signals])
+        _write_rows(partial / "gain.npy", rows.start, [np.stack([signal.gain for signal in signals])])
         with replacing(signal_file(partial, rows)) as temporary:
             np.save(temporary, np.concatenate([signal.samples for signal in signals]))
     for name, values in small.items():
-        _write_rows(partial / f"{name}.npy", rows.start, values)
+        _write_rows(partial / f"{name}.npy", rows.start, [np.stack(values)])
     # In one line, which the JSON encoder writes several times faster than it indents.
     write_text(marker(partial, rows), json.dumps(entries, ensure_ascii=False, allow_nan=False) + "\n")
     return sum(bool(entry["flag"]) for entry in entries)
@@ -69,7 +69,7 @@ def _entry(row: PreparedRow) -> dict[str, Any]:
         "fs": row.fs,
         "duration": round(row.duration, 6),
         "beats": row.beats_found,
-        "kept": int((row.r_index >= 0).sum()),
+        "kept": int(np.count_nonzero(row.r_index >= 0)),
         "samples": 0 if row.signal is None else len(row.signal.samples),
         "flag": row.flag,
         "notes": list(row.notes),
@@ -96,7 +96,7 @@ def signal_file(partial: Path, rows: range) -> Path:
 
 
 def _write_rows(path: Path, first: int, values: Iterable[NDArray[np.generic]]) -> None:
-    """Overwrite rows of a `.npy` file, from the row `first` on.
+    """Overwrite rows of a `.npy` file, from the row `first` on; each value holds one or more of them.
 
     Not through a memory map: on a full disk that would end the process, where this is an ordinary error.
     """

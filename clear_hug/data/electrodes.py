@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from clear_hug.data.lead_select import FROM_I_AND_II
 from clear_hug.data.order_statistics import ranked
 from clear_hug.dower import DOWER, INDEPENDENT_LEADS
 
-__all__ = ["ElectrodeFindings", "check_electrodes"]
+__all__ = ["ElectrodeFindings", "check_electrodes", "limb_places"]
 
 _BASELINE_S = 0.2
 _OUTLIERS = 0.005
@@ -91,23 +92,21 @@ class _Comparisons:
 
     Attributes:
         which: kind of the comparison ("limb", "precordial", "against V6"), and the lead that it is about.
-        one: float64 [comparisons, leads], weights.
-        other: float64 [comparisons, leads], weights of what it is compared with.
+        weights: float64 [3 comparisons, leads * leads], of the products of leads: what makes them the square of the one
+            sum, the square of the other, and the product of both.
     """
 
     which: tuple[tuple[str, str], ...]
-    one: NDArray[np.float64]
-    other: NDArray[np.float64]
+    weights: NDArray[np.float64]
 
     def correlations(self, products: NDArray[np.float64]) -> list[float]:
         """From the products [leads, leads] of each lead with each; 0 where a sum is zero throughout."""
-        with_one = self.one @ products
-        squares = np.add.reduce(with_one * self.one, axis=1) * np.add.reduce(self.other @ products * self.other, axis=1)
-        sizes = np.sqrt(np.maximum(squares, 0.0))
-        found: list[float] = (
-            np.add.reduce(with_one * self.other, axis=1) / np.where(sizes > 0, sizes, np.inf)
-        ).tolist()
-        return found
+        sums = (self.weights @ products.reshape(-1)).tolist()
+        count = len(self.which)
+        sizes = [
+            math.sqrt(max(one * other, 0.0)) for one, other in zip(sums[:count], sums[count : 2 * count], strict=True)
+        ]
+        return [both / size if size > 0 else 0.0 for both, size in zip(sums[2 * count :], sizes, strict=True)]
 
 
 @lru_cache(maxsize=256)
@@ -130,15 +129,30 @@ def _comparisons(leads: tuple[str, ...]) -> _Comparisons:
         one[row, place[lead]] = 1.0
         for name, weight in expected.items():
             other[row, place[name]] = weight
-    return _Comparisons(tuple(pairs), one, other)
+    each = (
+        (a[:, :, None] * b[:, None]).reshape(len(pairs), len(leads) ** 2)
+        for a, b in ((one, one), (other, other), (one, other))
+    )
+    return _Comparisons(tuple(pairs), np.concatenate(list(each)))
 
 
 def _nearly_flat(qrs: NDArray[np.float32], leads: tuple[str, ...], share: float) -> tuple[str, ...]:
-    if any(lead not in leads for lead in _LIMB):
+    places = limb_places(leads)
+    if places is None:
         return ()
-    limb = qrs[[leads.index(lead) for lead in _LIMB]]
+    limb = qrs[places]
     left_out = int(_OUTLIERS * (limb.shape[1] - 1))  # at either end
     low, high = ranked(limb, (left_out, limb.shape[1] - 1 - left_out))
     spans = high - low
-    smallest = int(np.argmin(spans))
+    smallest = int(spans.argmin())
     return (_LIMB[smallest],) if spans[smallest] < share * spans.max() else ()
+
+
+@lru_cache(maxsize=256)
+def limb_places(leads: tuple[str, ...]) -> list[int] | slice | None:
+    """Where I, II and III are among the leads, a slice where that will do; None without all of them."""
+    if any(lead not in leads for lead in _LIMB):
+        return None
+    places = [leads.index(lead) for lead in _LIMB]
+    neighbours = places == [*range(places[0], places[0] + len(_LIMB))]
+    return slice(places[0], places[0] + len(_LIMB)) if neighbours else places

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from clear_hug.data.fir import Fir, fir_filter
 
-__all__ = ["Bands"]
+__all__ = ["Bands", "band_pass", "band_slope"]
 
 _REACH_CYCLES = 1.5
 """Half the length of a filter, in cycles of the lower edge of its band; beyond, its response is below 1 %."""
@@ -32,7 +32,7 @@ class Bands:
 
     def signal(self, band: tuple[float, float]) -> NDArray[np.float32]:
         """float32 [leads, m] between two frequencies in Hz, in the unit of the signal."""
-        return _band_pass(self.fs, band)(self.rows, ends="mirror")
+        return band_pass(self.fs, band)(self.rows, ends="mirror")
 
     def around(self, band: tuple[float, float], starts: NDArray[np.int64], count: int) -> NDArray[np.float32]:
         """`count` samples of `signal(band)` from each of the starts on; beyond the ends its outermost sample goes on.
@@ -40,7 +40,7 @@ class Bands:
         Returns:
             float32 [leads, starts, count].
         """
-        found = _band_pass(self.fs, band).around(self.rows, starts, count, ends="mirror")
+        found = band_pass(self.fs, band).around(self.rows, starts, count, ends="mirror")
         last = self.rows.shape[1] - 1
         for window in ((starts < 0) | (starts + count - 1 > last)).nonzero()[0]:
             place = np.minimum(np.maximum(starts[window] + np.arange(count), 0), last)
@@ -49,17 +49,19 @@ class Bands:
 
     def slope(self, band: tuple[float, float]) -> NDArray[np.float32]:
         """The derivative of `signal(band)`, per s."""
-        return _band_slope(self.fs, band)(self.rows, ends="mirror")
+        return band_slope(self.fs, band)(self.rows, ends="mirror")
 
 
 @lru_cache(maxsize=32)
-def _band_pass(fs: float, band: tuple[float, float]) -> Fir:
+def band_pass(fs: float, band: tuple[float, float]) -> Fir:
+    """The filter behind `Bands.signal`: rate and edges of the band in Hz."""
     taps = _impulse(_response(fs, band), fs, band)
     return fir_filter(taps - taps.mean())  # nothing of an offset
 
 
 @lru_cache(maxsize=32)
-def _band_slope(fs: float, band: tuple[float, float]) -> Fir:
+def band_slope(fs: float, band: tuple[float, float]) -> Fir:
+    """The filter behind `Bands.slope`: rate and edges of the band in Hz; its taps are per s."""
     per_s = 2j * np.pi * np.fft.rfftfreq(_RESPONSE_SIZE, 1 / fs)
     return fir_filter(_impulse(_response(fs, band) * per_s, fs, band))
 

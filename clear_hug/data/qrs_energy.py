@@ -17,11 +17,13 @@ from clear_hug.data.order_statistics import cell_count, cell_extremes, ranked, r
 __all__ = [
     "HEIGHT_CELLS",
     "QRSEnergy",
+    "energy_window",
     "lead_weights",
     "odd_cells",
     "qrs_energy",
     "root_mean_square",
     "weighed_sum",
+    "weighing_numbers",
 ]
 
 _TINY = 1e-6  # mV per s: no lead with a heartbeat has slopes this small
@@ -67,7 +69,7 @@ def qrs_energy(slope: NDArray[np.float32], fs: float, settings: BeatSettings) ->
         The curve, or None when every lead is flat.
     """
     energy = root_mean_square(slope, fs, settings.integration_s)  # [leads, m]
-    cell = max(1, int(_CELL_S * fs))
+    cell = cell_samples(fs)
     weights = lead_weights(energy, cell, settings)
     if weights is None:
         return None
@@ -166,10 +168,32 @@ def odd_cells(seconds: float) -> int:
 
 def root_mean_square(rows: NDArray[np.float32], fs: float, window_s: float) -> NDArray[np.float32]:
     """Root of the squares [leads, m], averaged over a Hann window of that many seconds."""
-    return np.sqrt(np.maximum(_hann(round(window_s * fs))(np.square(rows)), 0.0))
+    return np.sqrt(np.maximum(energy_window(fs, window_s)(np.square(rows)), 0.0))
+
+
+def weighing_numbers(fs: float, settings: BeatSettings) -> dict[str, float]:
+    """What `qrs_energy` goes by at that rate in Hz, for the compiled search."""
+    return {
+        "cell": cell_samples(fs),
+        "high_share": _HIGH_SHARE,
+        "rr_cells": odd_cells(settings.longest_rr_s),
+        "height_cells": odd_cells(settings.height_s),
+        "height_every": HEIGHT_CELLS,
+        "noise_cells": odd_cells(settings.noise_s),
+        "power": settings.contrast_power,
+        "tiny": _TINY,
+        "largest_contrast": _LARGEST_CONTRAST,
+        "largest": settings.largest,
+    }
+
+
+def cell_samples(fs: float) -> int:
+    """Samples per cell."""
+    return max(1, int(_CELL_S * fs))
 
 
 @lru_cache(maxsize=32)
-def _hann(size: int) -> Fir:
-    window = scipy.signal.windows.hann(size + 2)[1:-1]
+def energy_window(fs: float, window_s: float) -> Fir:
+    """The mean over a Hann window of that many s, at a rate in Hz."""
+    window = scipy.signal.windows.hann(round(window_s * fs) + 2)[1:-1]
     return fir_filter(window / window.sum())

@@ -13,7 +13,7 @@ from clear_hug.data.beat_settings import BeatSettings
 from clear_hug.data.order_statistics import cell_count, cell_extremes, running_maximum, running_median
 from clear_hug.data.qrs_energy import HEIGHT_CELLS, QRSEnergy, odd_cells
 
-__all__ = ["Candidates", "candidate_peaks", "spaced_peaks"]
+__all__ = ["Candidates", "candidate_peaks", "peak_numbers", "spaced_peaks"]
 
 _LOWEST_FLOOR = 0.02  # of an ordinary beat; a curve quieter than this is not quieter in a telling way
 
@@ -41,7 +41,7 @@ def candidate_peaks(energy: QRSEnergy, settings: BeatSettings) -> Candidates:
     `settings.longest_rr_s`, which one artefact cannot lift.
     """
     curve = energy.curve
-    distance = max(1, int(settings.refractory_s * energy.fs))
+    distance = _distance(energy.fs, settings)
     rr, tall, quiet = (odd_cells(s) for s in (settings.longest_rr_s, settings.height_s, settings.noise_s))
     if native.KERNELS is not None:
         cells = cell_count(len(curve), energy.cell)
@@ -58,6 +58,15 @@ def candidate_peaks(energy: QRSEnergy, settings: BeatSettings) -> Candidates:
     clearness = curve[place] / np.maximum(floor[cell], np.float32(_LOWEST_FLOOR))
     high = height > np.float32(settings.lowest)
     return Candidates(place[high], height[high], clearness[high])
+
+
+def peak_numbers(fs: float, settings: BeatSettings) -> dict[str, float]:
+    """What `candidate_peaks` goes by at that rate in Hz, for the compiled search."""
+    return {"distance": _distance(fs, settings), "lowest": settings.lowest, "lowest_floor": _LOWEST_FLOOR}
+
+
+def _distance(fs: float, settings: BeatSettings) -> int:
+    return max(1, int(settings.refractory_s * fs))
 
 
 def spaced_peaks(curve: NDArray[np.float32], distance: int) -> NDArray[np.int64]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +11,7 @@ from clear_hug.data import native
 from clear_hug.data.beat_windows import beat_pieces
 from clear_hug.data.qrs_bands import Bands
 
-__all__ = ["most_similar", "similarities"]
+__all__ = ["most_similar", "similarities", "similarity_numbers"]
 
 _HALF_S = 0.1
 _LAG = 3  # samples by which two energy peaks of the same shape may be apart
@@ -58,6 +60,18 @@ def similarities(
         theirs = others[max(0, first - _NEIGHBOURS) : last + _NEIGHBOURS]
         out[start:stop] = most_similar(pieces[start:stop], pieces[theirs], theirs - start, 2 * half + 1, ranks)
     return out
+
+
+def similarity_numbers(fs: float, ranks: tuple[int, ...]) -> dict[str, Any]:
+    """What `similarities` goes by at that rate in Hz, for the compiled search."""
+    return {
+        "half": int(_HALF_S * fs),
+        "lag": _LAG,
+        "chunk": _CHUNK,
+        "neighbours": _NEIGHBOURS,
+        "ranks": [rank - 1 for rank in ranks],
+        "unknown": _UNKNOWN,
+    }
 
 
 def most_similar(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clear_hug.data.electrodes import ElectrodeFindings, check_electrodes
+from clear_hug.data.electrodes import ElectrodeFindings, check_electrodes, limb_places
 from clear_hug.data.order_statistics import row_quantiles
 from clear_hug.data.resample import resample
 from clear_hug.data.sample_checks import LeadFacts, lead_facts
@@ -41,7 +41,6 @@ COARSE_HZ = 100.0
 _SPIKES = 5.0
 _LEAD = r"(?:I{1,3}|aV[RLF]|V[1-6])"
 _NOTE = re.compile(rf"^({_LEAD}(?: {_LEAD})*) ({'|'.join(map(re.escape, _KINDS.values()))})(?! for)")
-_EINTHOVEN = ("I", "II", "III")
 
 
 @dataclass(frozen=True)
@@ -217,11 +216,12 @@ def _out_of_range(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Flat and implausible leads [leads], of leads of that peak-to-peak voltage."""
     flat, implausible = np.zeros((2, len(rows)), dtype=bool)
-    if span.min() < _SPIKES * limits.flat_mv:
+    ordered = sorted(span.tolist())
+    if ordered[0] < _SPIKES * limits.flat_mv:
         flat = present & (span < limits.flat_mv)
         spiky = present & ~flat & (span < _SPIKES * limits.flat_mv)  # by noise, or a single spike
         flat |= spiky & (_percentile_span(rows, spiky) < limits.flat_mv)
-    if span.max() > limits.implausible_mv:
+    if ordered[-1] > limits.implausible_mv:
         wide = present & (span > limits.implausible_mv)
         implausible = wide & (_percentile_span(rows, wide) > limits.implausible_mv)
     return flat, implausible
@@ -239,6 +239,8 @@ def _percentile_span(rows: NDArray[np.float32], which: NDArray[np.bool_]) -> NDA
 def _clipped(rows: NDArray[np.float32], facts: LeadFacts, fraction: float) -> NDArray[np.bool_]:
     """True [leads] where more than that share of the samples is inside a run of three at the extreme values."""
     clipped = facts.at_limits > fraction * rows.shape[1]
+    if not clipped.any():
+        return clipped
     for lead in clipped.nonzero()[0]:
         there = (rows[lead] == facts.low[lead]) | (rows[lead] == facts.high[lead])  # [n]
         clipped[lead] = (there[:-2] & there[1:-1] & there[2:]).sum() > fraction * max(1, len(there) - 2)
@@ -246,13 +248,11 @@ def _clipped(rows: NDArray[np.float32], facts: LeadFacts, fraction: float) -> ND
 
 
 def _einthoven(rows: NDArray[np.floating], leads: tuple[str, ...], valid: NDArray[np.bool_], fraction: float) -> str:
-    if any(lead not in leads for lead in _EINTHOVEN):
-        return ""
-    limb = [leads.index(lead) for lead in _EINTHOVEN]
-    if not valid[limb].all():
+    limb = limb_places(leads)
+    if limb is None or not valid[limb].all():
         return ""
     centred = rows[limb]
-    centred -= np.add.reduce(centred, axis=1, keepdims=True) / np.float32(rows.shape[1])
+    centred = centred - np.add.reduce(centred, axis=1, keepdims=True) / np.float32(rows.shape[1])
     (one, one_two, one_three), (_, two, two_three), (_, _, three) = (centred @ centred.T).tolist()
     error = math.sqrt(max(one + two + three - 2 * one_two + 2 * one_three - 2 * two_three, 0.0))
     second, first_and_third = math.sqrt(max(two, 0.0)), math.sqrt(max(one + three + 2 * one_three, 0.0))

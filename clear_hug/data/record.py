@@ -50,7 +50,7 @@ class Record:
 
     def __post_init__(self) -> None:
         signal = np.asarray(self.signal)
-        if signal.ndim != 2 or not np.issubdtype(signal.dtype, np.floating):
+        if signal.ndim != 2 or signal.dtype.kind != "f":
             raise RecordError(
                 f"record {self.name}: the signal has shape {signal.shape} and dtype {signal.dtype}, "
                 "but must be floating point [samples, leads] in mV"

@@ -111,7 +111,10 @@ def _spans(rows: NDArray[np.float32], start: NDArray[np.int64], stop: NDArray[np
 
 def seconds_of(r_index: NDArray[np.integer], fs: float) -> NDArray[np.int32]:
     """1 + floor(R / fs), and 0 where the index is negative (an empty slot)."""
-    return np.where(r_index >= 0, np.floor(r_index / fs).astype(np.int64) + 1, 0).astype(np.int32)
+    second: NDArray[np.int32] = np.floor(r_index / fs).astype(np.int32)
+    second += 1
+    second[r_index < 0] = 0
+    return second
 
 
 def _check(signal: NDArray[np.floating], r_index: NDArray[np.int64], fs: float, beats: int, beat_samples: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from clear_hug.data.record import RecordError
 
@@ -24,8 +24,8 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _RATE = re.compile(rf"^({_NUMBER})(?:/.*)?$")
 _FORMAT = re.compile(r"^(\d+)(?:x(\d+))?(?::(\d+))?(?:\+(\d+))?$")
 _GAIN = re.compile(rf"^({_NUMBER}|[-+]?nan|[-+]?inf)(?:\(([-+]?\d+)\))?(?:/(\S+))?$", re.IGNORECASE)
-_NO_GAIN: tuple[float, bool, int | None, str] = (DEFAULT_GAIN, False, None, "mV")
 _INTEGER = re.compile(r"^[-+]?\d{1,18}$")
+_Meaning: TypeAlias = tuple[str, int, int, int, float, bool, int, str]
 
 
 class HeaderSignal(NamedTuple):
@@ -104,21 +104,12 @@ def _signal(line: str, name: str) -> HeaderSignal:
             f"record {name}: the header's file name {file_name!r} is no plain name; only files beside the header are "
             "read, so put the signal file there and correct the header"
         )
-    storage = _storage(fields[1])
-    if storage is None:
-        raise RecordError(f"record {name}: {fields[1][:40]!r} is no WFDB storage format")
-    gain, given, baseline, units = _gain(fields[2], name) if len(fields) > 2 else _NO_GAIN
-    zero = _integer(fields[4], "ADC zero", name) if len(fields) > 4 else 0
-    return HeaderSignal(
-        file_name,
-        *storage,
-        gain,
-        given,
-        zero if baseline is None else baseline,
-        units,
-        checksum=_integer(fields[6], "checksum", name) if len(fields) > 6 else None,
-        name=fields[8].rstrip() if len(fields) > 8 else "",
-    )
+    try:
+        about = _meaning(fields[1], *fields[2:3], *fields[4:5])
+    except ValueError as error:
+        raise RecordError(f"record {name}: {error}") from error
+    checksum = _integer(fields[6], "checksum", name) if len(fields) > 6 else None
+    return HeaderSignal(file_name, *about, checksum, fields[8].rstrip() if len(fields) > 8 else "")
 
 
 @lru_cache(maxsize=1024)
@@ -128,24 +119,20 @@ def _is_plain(file_name: str) -> bool:
 
 
 @lru_cache(maxsize=1024)  # all headers of a data set have the same few formats and gains
-def _storage(field: str) -> tuple[str, int, int, int] | None:
-    """Format, samples per frame, skew and byte offset."""
-    found = _FORMAT.match(field)
-    return None if found is None else (found[1], int(found[2] or 1), int(found[3] or 0), int(found[4] or 0))
-
-
-def _gain(field: str, name: str) -> tuple[float, bool, int | None, str]:
-    found = _gain_of(field)
+def _meaning(storage: str, gain: str | None = None, zero: str = "0") -> _Meaning:
+    """What the fields of format, gain and ADC zero say; ValueError where they say nothing."""
+    found = _FORMAT.match(storage)
     if found is None:
-        raise RecordError(f"record {name}: {field[:40]!r} is no gain (ADC units per mV, such as 1000(0)/mV)")
-    return found
-
-
-@lru_cache(maxsize=1024)
-def _gain_of(field: str) -> tuple[float, bool, int | None, str] | None:
-    """Gain, whether the header gives one, baseline and units."""
-    found = _GAIN.match(field)
-    return None if found is None else (float(found[1]), True, int(found[2]) if found[2] else None, found[3] or "mV")
+        raise ValueError(f"{storage[:40]!r} is no WFDB storage format")
+    stored = found[1], int(found[2] or 1), int(found[3] or 0), int(found[4] or 0)
+    if gain is None:
+        return *stored, DEFAULT_GAIN, False, 0, "mV"
+    per_unit = _GAIN.match(gain)
+    if per_unit is None:
+        raise ValueError(f"{gain[:40]!r} is no gain (ADC units per mV, such as 1000(0)/mV)")
+    if _INTEGER.match(zero) is None:
+        raise ValueError(f"the header's ADC zero {zero[:40]!r} is no whole number")
+    return *stored, float(per_unit[1]), True, int(per_unit[2] or zero), per_unit[3] or "mV"
 
 
 def _rate(field: str, name: str) -> float:

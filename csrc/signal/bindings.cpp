@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
@@ -11,6 +12,7 @@
 
 #include "candidates.h"
 #include "kernels.h"
+#include "search.h"
 
 namespace py = pybind11;
 using namespace clear_signal;
@@ -215,6 +217,54 @@ py::object lead_weights(const Rows &energy, int64_t high_rank, int64_t cell, int
   return py::make_tuple(contrast, height, weight);
 }
 
+std::vector<float> odd_taps(const Rows &taps) {
+  require(taps.ndim() == 2 && taps.shape(0) == 1 && taps.shape(1) % 2 == 1, "taps must be [1, odd]");
+  return {taps.data(), taps.data() + taps.size()};
+}
+
+SearchPlan search_plan(const Rows &slope, const Rows &window, const Rows &shape, const py::dict &with) {
+  auto whole = [&](const char *name) { return with[name].cast<int64_t>(); };
+  auto number = [&](const char *name) { return with[name].cast<double>(); };
+  auto single = [&](const char *name) { return static_cast<float>(number(name)); };
+  const int64_t cell = whole("cell"), rr = whole("rr_cells"), tall = whole("height_cells"),
+                every = whole("height_every"), quiet = whole("noise_cells"), power = whole("power");
+  require(cell > 0 && rr > 0 && rr % 2 == 1 && tall > 0 && every > 0 && quiet > 0 && power > 0, "sizes");
+  const double share = number("high_share");
+  require(share >= 0.0 && share < 1.0, "the share must be in [0, 1)");
+  const Weighing weighing{0, cell, 0, rr, tall, every, quiet, power, single("tiny"), single("largest_contrast")};
+  const Search search{whole("distance"), cell, 0, rr, tall, every, quiet, single("lowest"), single("lowest_floor")};
+  const int64_t half = whole("half"), lag = whole("lag"), chunk = whole("chunk"), near = whole("neighbours");
+  require(half >= 0 && lag >= 0 && 2 * lag < 8 && chunk > 0 && near > 0, "at most eight lags");
+  const auto ranks = with["ranks"].cast<std::vector<int64_t>>();
+  for (const int64_t rank : ranks) require(rank >= 0, "ranks start from 0");
+  return {odd_taps(slope),
+          odd_taps(window),
+          odd_taps(shape),
+          weighing,
+          share,
+          single("largest"),
+          search,
+          single("likely"),
+          half,
+          lag,
+          chunk,
+          near,
+          ranks,
+          single("unknown")};
+}
+
+py::object search(const SearchPlan &plan, const Rows &rows) {
+  const Shape shape(rows);
+  Evidence found;
+  if (!search_beats(kernels(), plan, rows.data(), shape.leads, shape.n, found)) return py::none();
+  const int64_t count = static_cast<int64_t>(found.candidates.place.size());
+  Rows similar({count, static_cast<int64_t>(plan.ranks.size())}), weight({shape.leads, count});
+  std::copy(found.similar.begin(), found.similar.end(), similar.mutable_data());
+  std::copy(found.weight.begin(), found.weight.end(), weight.mutable_data());
+  return py::make_tuple(array(found.candidates.place), array(found.candidates.height),
+                        array(found.candidates.clearness), similar, weight, found.contrast);
+}
+
 // Windows [leads, windows, size] and a weight for each of a lead.
 void check_windows(const Rows &windows, const Rows &weight) {
   require(windows.ndim() == 3 && windows.size() > 0 && weight.ndim() == 2 && weight.shape(0) == windows.shape(0) &&
@@ -300,6 +350,7 @@ PYBIND11_MODULE(_signal, m) {
   m.def("candidates", &candidates);
   m.def("rhythm", &intervals);
   m.def("lead_weights", &lead_weights);
+  py::class_<SearchPlan>(m, "SearchPlan").def(py::init(&search_plan)).def("__call__", &search);
   m.def("strongest", &strongest);
   m.def("pieces", &pieces);
   m.def("correlate", &correlate);

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "filter.h"
 #include "kernels.h"
 #include "lanes.h"
 #include "running.h"
@@ -27,6 +28,19 @@ inline void weighed_sum(const float *energy, int64_t leads, int64_t n, const flo
     }
   }
   for (int64_t i = 0; i < n; ++i) out[i] = std::sqrt(out[i]);
+}
+
+// Root of the squared slopes, averaged over a window, lead by lead.
+inline void slope_energy(const Filter &slope, const Filter &window, const float *rows, int64_t leads, int64_t n,
+                         float *out) {
+  Scratch<float> squares(n);
+  for (int64_t lead = 0; lead < leads; ++lead) {
+    float *row = out + lead * n;
+    filter(slope, Ends::kMirror, rows + lead * n, 1, n, row);
+    for (int64_t i = 0; i < n; ++i) squares[i] = row[i] * row[i];
+    filter(window, Ends::kZero, squares.get(), 1, n, row);
+    for (int64_t i = 0; i < n; ++i) row[i] = std::sqrt(row[i] > 0.0f ? row[i] : 0.0f);
+  }
 }
 
 // How much each lead counts in each cell; see qrs_energy.py. False where every lead is flat.

@@ -65,6 +65,9 @@ struct Kernels {
                         float *smallest);
   void (*weighed_sum)(const float *energy, int64_t leads, int64_t n, const float *height, const float *weight,
                       int64_t cell, int64_t cells, float largest, float *out);
+  // Root of the squares of the slopes (the first filter), averaged by the second; neither changes the rate.
+  void (*slope_energy)(const Filter &slope, const Filter &window, const float *rows, int64_t leads, int64_t n,
+                       float *out);
   bool (*lead_weights)(const float *energy, int64_t leads, int64_t n, const Weighing &weighing, float *contrast,
                        float *height, float *weight);
   void (*strongest)(const float *windows, int64_t leads, int64_t count, int64_t size, const float *weight,

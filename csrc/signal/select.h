@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstring>
+#include <initializer_list>
 
 #include "kernels.h"
 #include "lanes.h"
@@ -29,19 +30,39 @@ CK_INLINE int32_t count_up_to(const int32_t *keys, int64_t n, int32_t limit) {
   return count;
 }
 
+constexpr int kSampled = 16;
+
+// Every n/16-th key, in order: the key of any rank lies most likely within three of its place among these.
+CK_INLINE void sorted_sample(const int32_t *keys, int64_t n, int32_t *sample) {
+  for (int i = 0; i < kSampled; ++i) {
+    const int32_t key = keys[(2 * i + 1) * n / (2 * kSampled)];
+    int at = i;
+    for (; at > 0 && sample[at - 1] > key; --at) sample[at] = sample[at - 1];
+    sample[at] = key;
+  }
+}
+
 // The key of that rank, counted from 0, among all, which lie between `least` and `most`.
 CK_INLINE int32_t ranked_key(const int32_t *keys, int64_t n, int32_t rank, int32_t least, int32_t most) {
   int64_t low = least, high = most; // the key sought is in [low, high]
   int32_t below = 0, up_to = n;     // keys below low, and up to high
-  while (low < high && up_to - below > 1) {
-    const int64_t middle = (low + high) >> 1;
+  auto halve = [&](int64_t middle) {
     const int32_t count = count_up_to(keys, n, static_cast<int32_t>(middle));
     const bool lower = count > rank;
     high = lower ? middle : high;
     up_to = lower ? count : up_to;
     low = lower ? low : middle + 1;
     below = lower ? below : count;
+  };
+  if (n >= 8 * kSampled) {
+    int32_t sample[kSampled];
+    sorted_sample(keys, n, sample);
+    const int64_t place = static_cast<int64_t>(rank) * kSampled / n;
+    for (const int64_t near : {place - 3, place + 3}) {
+      if (near >= 0 && near < kSampled && sample[near] >= low && sample[near] < high) halve(sample[near]);
+    }
   }
+  while (low < high && up_to - below > 1) halve((low + high) >> 1);
   // Alone in the interval: the largest up to its end.
   int32_t found = least;
   const int32_t end = static_cast<int32_t>(high);
@@ -67,9 +88,17 @@ CK_INLINE float median(const float *row, int64_t n, int32_t *keys) {
   int32_t least, most;
   keys_of(row, n, keys, least, most);
   const int32_t size = static_cast<int32_t>(n);
-  const float upper = number_of(ranked_key(keys, size, size / 2, least, most));
-  if (size % 2) return upper;
-  return (number_of(ranked_key(keys, size, size / 2 - 1, least, most)) + upper) * 0.5f;
+  const int32_t upper = ranked_key(keys, size, size / 2, least, most);
+  if (size % 2) return number_of(upper);
+  int32_t smaller = 0, lower = least; // the largest of the smaller ones, if there are so many
+  for (int64_t i = 0; i < n; ++i) {
+    const bool is_smaller = keys[i] < upper;
+    const int32_t key = is_smaller ? keys[i] : least;
+    smaller += is_smaller;
+    lower = key > lower ? key : lower;
+  }
+  if (smaller < size / 2) lower = upper;
+  return (number_of(lower) + number_of(upper)) * 0.5f;
 }
 
 inline void ranked(const float *rows, int64_t leads, int64_t n, const int64_t *ranks, int64_t count, float *out) {

@@ -18,10 +18,10 @@ namespace {
 #define CK_STRING_OF(x) #x
 #define CK_STRING(x) CK_STRING_OF(x)
 
-const Kernels kKernels = {
-    CK_STRING(CK_ISA), filter,        filter_around, decode,       range,     lead_facts, ranked,    running_median,
-    running_maximum,   cell_extremes, weighed_sum,   lead_weights, strongest, pieces,     correlate, cut,
-    quantise};
+const Kernels kKernels = {CK_STRING(CK_ISA), filter,       filter_around,  decode,          range,
+                          lead_facts,        ranked,       running_median, running_maximum, cell_extremes,
+                          weighed_sum,       slope_energy, lead_weights,   strongest,       pieces,
+                          correlate,         cut,          quantise};
 
 } // namespace
 

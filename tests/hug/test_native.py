@@ -18,6 +18,7 @@ import synthetic_ecg as made
 from hypothesis import given, settings
 
 from clear_hug.data import PrepareSettings, native, prepare, prepare_record, read_wfdb, wfdb_source
+from clear_hug.data.beat_candidates import search_beats
 from clear_hug.data.beat_evidence import rhythm
 from clear_hug.data.beat_settings import BeatSettings
 from clear_hug.data.beat_windows import beat_pieces, strongest_places
@@ -122,6 +123,25 @@ def test_energy(count: int, cell: int, scale: float) -> None:
     same(lambda: lead_weights(energy, cell, BeatSettings()))
     height, weight = (np.ascontiguousarray(1 + np.square(ROWS[:, : -(-count // cell)])) for _ in range(2))
     same(lambda: weighed_sum(energy, height, weight, cell, 2.0))
+
+
+@settings(deadline=None, max_examples=30)
+@given(count=st.integers(1, 6000), leads=st.integers(1, 4), scale=st.sampled_from([0.0, 1e-9, 1.0]))
+def test_search(count: int, leads: int, scale: float) -> None:
+    # A beat per second or so, in noise: up to 300 candidates, and windows that reach beyond the ends.
+    rng = np.random.default_rng(count)
+    rows = 0.1 * rng.standard_normal((leads, count))
+    rows[:, :: int(rng.integers(40, 120))] += rng.uniform(-2.0, 2.0, (leads, 1))
+    coarse = (np.float32(scale) * rows).astype(np.float32)
+
+    def found() -> Any:
+        search = search_beats(coarse, BeatSettings())
+        if search is None:
+            return ()
+        seen = search.candidates
+        return (seen.place, seen.height, seen.clearness, search.similar, search.weight, np.float32(search.contrast))
+
+    same(found)
 
 
 @settings(deadline=None, max_examples=60)
