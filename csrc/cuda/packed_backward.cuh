@@ -35,8 +35,10 @@ __global__ void __launch_bounds__(32 * kPackedTiles, kPackedBlocks)
   {
     const uint32_t meets = packed_meetings(rows, shared.answers, tiles, at);
     float s[kPackedTiles][2][4], dp[kPackedTiles][2][4], delta[2] = {0.0f, 0.0f};
-    packed_scores<T, kDim>(s, left_lane(shared.q + first, shared.kLd), right_lane(shared.k, shared.kLd), tiles);
-    packed_scores<T, kDim>(dp, left_lane(shared.dout + first, shared.kLd), right_lane(shared.v, shared.kLd), tiles);
+    packed_scores<T, kDim>(s, TensorTile<T>::place(shared.q + first, shared.kLd), right_lane(shared.k, shared.kLd),
+                           tiles);
+    packed_scores<T, kDim>(dp, TensorTile<T>::place(shared.dout + first, shared.kLd), right_lane(shared.v, shared.kLd),
+                           tiles);
     if (dropout.on()) drop<kPackedTiles>(dp, dropout, bits);
 #pragma unroll
     for (int i = 0; i < 8 * kPackedTiles; ++i) {
@@ -72,7 +74,7 @@ __global__ void __launch_bounds__(32 * kPackedTiles, kPackedBlocks)
     }
   };
   clear(gradient);
-  packed_product<T, kDim>(gradient, left_lane(shared.k, shared.kLd), tiles, [&](int n, uint32_t (&x)[4]) {
+  packed_product<T, kDim>(gradient, TensorTile<T>::place(shared.k, shared.kLd), tiles, [&](int n, uint32_t (&x)[4]) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) x[i] = slopes[n][i];
   });
@@ -96,11 +98,11 @@ __global__ void __launch_bounds__(32 * kPackedTiles, kPackedBlocks)
   const T *of_weights = right_lane(shared.weights, kWeightLd) + keys;
   const T *of_slopes = right_lane(shared.slopes, kWeightLd) + keys;
   clear(gradient);
-  packed_product<T, kDim>(gradient, left_lane(shared.dout, shared.kLd), tiles,
+  packed_product<T, kDim>(gradient, TensorTile<T>::place(shared.dout, shared.kLd), tiles,
                           [&](int n, uint32_t (&x)[4]) { load_matrices_transposed(x, of_weights + n * step); });
   write(CLEAR_DV);
   clear(gradient);
-  packed_product<T, kDim>(gradient, left_lane(shared.q, shared.kLd), tiles,
+  packed_product<T, kDim>(gradient, TensorTile<T>::place(shared.q, shared.kLd), tiles,
                           [&](int n, uint32_t (&x)[4]) { load_matrices_transposed(x, of_slopes + n * step); });
   write(CLEAR_DK);
 }

@@ -24,7 +24,8 @@ __global__ void __launch_bounds__(32 * kPackedTiles, kPackedBlocks)
   const int first = block.warp * kTileRows * shared.kLd;
   const uint32_t meets = packed_meetings(rows, shared.answers, tiles, at);
   float s[kPackedTiles][2][4], max[2] = {-infinity<float>(), -infinity<float>()}, sum[2] = {0.0f, 0.0f};
-  packed_scores<T, kDim>(s, left_lane(shared.q + first, shared.kLd), right_lane(shared.k, shared.kLd), tiles);
+  packed_scores<T, kDim>(s, TensorTile<T>::place(shared.q + first, shared.kLd), right_lane(shared.k, shared.kLd),
+                         tiles);
 #pragma unroll
   for (int i = 0; i < 8 * kPackedTiles; ++i) {
     float &x = s[i / 8][i / 4 % 2][i % 4];
@@ -32,7 +33,10 @@ __global__ void __launch_bounds__(32 * kPackedTiles, kPackedBlocks)
     max[i / 2 % 2] = larger(max[i / 2 % 2], x);
   }
 #pragma unroll
-  for (int i = 0; i < 2; ++i) max[i] = rows.real[i] ? quad_max(max[i]) : (quad_max(max[i]), 0.0f);
+  for (int i = 0; i < 2; ++i) {
+    max[i] = quad_max(max[i]);
+    if (!rows.real[i]) max[i] = 0.0f; // without keys any reference will do
+  }
 #pragma unroll
   for (int i = 0; i < 8 * kPackedTiles; ++i) {
     float &x = s[i / 8][i / 4 % 2][i % 4];
@@ -42,7 +46,7 @@ __global__ void __launch_bounds__(32 * kPackedTiles, kPackedBlocks)
   if (dropout.on()) drop<kPackedTiles>(s, dropout, bits);
   float out[kDim / 16][2][4];
   clear(out);
-  packed_product<T, kDim>(out, left_lane(shared.v, shared.kLd), tiles, [&](int n, uint32_t (&x)[4]) {
+  packed_product<T, kDim>(out, TensorTile<T>::place(shared.v, shared.kLd), tiles, [&](int n, uint32_t (&x)[4]) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) x[i] = pack2<T>(s[n][i / 2][i % 2 * 2], s[n][i / 2][i % 2 * 2 + 1]);
   });
