@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
+import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import xxhash
+
+_PIECE = 1 << 22
+"""Bytes of a file that are mapped at a time."""
 
 
 @contextmanager
@@ -50,12 +57,24 @@ def read_json(path: str | Path) -> Any:
 
 
 def file_hash(path: str | Path) -> str:
-    """SHA-256 of the file's bytes, hexadecimal."""
-    digest, block = hashlib.sha256(), bytearray(1 << 18)  # within the second-level cache
-    with Path(path).open("rb", buffering=0) as stream:
-        while size := stream.readinto(block):
-            digest.update(memoryview(block)[:size])
-    return digest.hexdigest()
+    """SHA-256 of the file's bytes, hexadecimal: what tells one file from another, also on purpose."""
+    return _digest(path, hashlib.sha256)
+
+
+def file_checksum(path: str | Path) -> str:
+    """XXH3 of 128 bits of the file's bytes, hexadecimal: tells damage, in a thirtieth of the time of SHA-256."""
+    return _digest(path, xxhash.xxh3_128)
+
+
+def _digest(path: str | Path, kind: Callable[[], Any]) -> str:
+    digest = kind()
+    with Path(path).open("rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        for start in range(0, size, _PIECE):
+            length = min(_PIECE, size - start)
+            with mmap.mmap(stream.fileno(), length, access=mmap.ACCESS_READ, offset=start) as piece:
+                digest.update(piece)
+    return str(digest.hexdigest())
 
 
 def settings_hash(settings: Any) -> str:

@@ -11,8 +11,11 @@ from pathlib import Path
 from time import perf_counter, process_time
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from clear_hug.data import BeatStore, PrepareSettings, Source, prepare, wfdb_source
+from clear_hug.data.prepare import reader_for
+from clear_hug.data.row import prepare_file
 from preparation.published import published_record
 
 
@@ -47,6 +50,17 @@ def prepared(source: Source, out: Path, mode: str, workers: int) -> tuple[BeatSt
     store = prepare(source, out, PrepareSettings(), store=mode, workers=workers).store
     wall, cpu = perf_counter() - wall, process_time() - cpu
     return store, Rate(len(store), wall, cpu if workers == 1 else wall * workers)
+
+
+def prepared_alone(source: Source, rows: range) -> Rate:
+    """Our work on some of the records up to the tokens, nothing stored: what the published work is, too."""
+    settings = PrepareSettings()
+    read = reader_for(source, settings)
+    wall, cpu = perf_counter(), process_time()
+    with threadpool_limits(limits=1, user_api="blas"):
+        for row in rows:
+            prepare_file(source.root / source.paths[row], settings, read)
+    return Rate(len(rows), perf_counter() - wall, process_time() - cpu)
 
 
 def published(source: Source, rows: range, spent: dict[str, float]) -> Rate:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from clear_hug.data import native
 
 __all__ = ["arm_leg_score"]
 
@@ -29,7 +30,7 @@ def arm_leg_score(
 
     Args:
         signal: float [n, leads], mV, finite.
-        r_index: R peaks, samples.
+        r_index: R peaks, samples, increasing.
         leads: names of the columns.
         fs: rate, Hz.
 
@@ -40,14 +41,15 @@ def arm_leg_score(
     if "I" not in leads or "II" not in leads:
         return 0.0
     first, last = (round(edge * fs) for edge in (_BEFORE_P_S[0], _PR_S[1]))
-    peaks = r_index[(r_index + first >= 0) & (r_index + last <= len(signal))]
-    if len(peaks) < _LEAST_BEATS or _median(peaks[1:] - peaks[:-1]) < _LEAST_RR_S * fs:
+    starts = r_index + first
+    if len(starts) and (starts[0] < 0 or r_index[-1] + last > len(signal)):
+        starts = starts[(starts >= 0) & (r_index + last <= len(signal))]
+    if len(starts) < _LEAST_BEATS or _middle(sorted((starts[1:] - starts[:-1]).tolist())) < _LEAST_RR_S * fs:
         return 0.0
     one_place, two_place = leads.index("I"), leads.index("II")
     rows = signal.T
     pair = rows[one_place : two_place + 1] if two_place == one_place + 1 else rows[[one_place, two_place]]  # [2, n]
-    around = pair.take(peaks + np.arange(first, last)[:, None], axis=1)  # [2, m, beats]
-    waves = _median(around) @ _p_wave(fs)  # [2, samples of the P wave]
+    waves = _medians(pair, starts, last - first) @ _p_wave(fs)  # [2, samples of the P wave]
     one, two = waves.max(axis=1).tolist()
     if max(one, two) < _LEAST_P_MV:
         return 0.0
@@ -57,11 +59,24 @@ def arm_leg_score(
     return _WEIGHT_TALLER * math.tanh((one - two) / _TALLER_MV) + _WEIGHT_LATER * math.tanh(later / _LATER_MV)
 
 
-def _median(values: NDArray[Any]) -> NDArray[Any]:
-    """Along the last axis, of at least one value."""
-    ordered, middle = np.sort(values, axis=-1), values.shape[-1] // 2
-    upper = ordered[..., middle]
-    return np.asarray(upper if values.shape[-1] % 2 else (ordered[..., middle - 1] + upper) / 2)
+def _middle(ordered: list[int]) -> float:
+    """Median of at least one number."""
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def _medians(rows: NDArray[np.floating], starts: NDArray[np.integer], size: int) -> NDArray[np.float32]:
+    """Medians [leads, size] over windows of that size, sample by sample."""
+    rows = np.ascontiguousarray(rows, dtype=np.float32)
+    found: NDArray[np.float32]
+    if native.KERNELS is not None:
+        found = native.KERNELS.window_medians(rows, starts, size)
+        return found
+    ordered = np.sort(rows[:, starts + np.arange(size)[:, None]], axis=2)  # [leads, size, windows]
+    upper = ordered[:, :, len(starts) // 2]
+    lower = upper if len(starts) % 2 else ordered[:, :, len(starts) // 2 - 1]
+    found = (lower + upper) * np.float32(0.5) + np.float32(0.0)  # no -0
+    return found
 
 
 @lru_cache(maxsize=8)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +19,7 @@ from clear_hug.data.qrs_similarity import similarities, similarity_numbers
 __all__ = ["BeatSearch", "search_beats"]
 
 
-@dataclass(frozen=True, eq=False)
-class BeatSearch:
+class BeatSearch(NamedTuple):
     """Candidates at the analysis rate.
 
     Attributes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,10 +40,13 @@ class EvidenceWeights:
     both: tuple[float, ...] = (1.84, 1.88, 3.29, 2.5, 0.53, 2.33, 0.3, -4.08)
 
 
-def looks(candidates: Candidates, similar: NDArray[np.floating]) -> NDArray[np.floating]:
+def looks(candidates: Candidates, similar: NDArray[np.floating]) -> NDArray[np.float64]:
     """Features [candidates, len(FEATURES)] of each candidate by itself."""
-    height = np.minimum(np.log(candidates.height), _LARGEST_LOG_HEIGHT)
-    return np.column_stack((height, np.log(candidates.clearness), similar))
+    features = np.empty((len(candidates.place), len(FEATURES)))
+    features[:, 0] = np.minimum(np.log(candidates.height), _LARGEST_LOG_HEIGHT)
+    features[:, 1] = np.log(candidates.clearness)
+    features[:, 2:] = similar
+    return features
 
 
 def rhythm(place: NDArray[np.int64], sure: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -94,9 +98,17 @@ def choose_beats(candidates: Candidates, similar: NDArray[np.floating], weights:
         weights: of the two regressions.
     """
     alone = looks(candidates, similar)
-    sure = alone @ weights.looks[:-1] > -weights.looks[-1]
-    both = np.concatenate((alone, rhythm(candidates.place, sure)), axis=1)
-    return np.asarray(both @ weights.both[:-1] > -weights.both[-1])
+    by_looks, by_both, by_rhythm = _vectors(weights)
+    sure = alone @ by_looks > -weights.looks[-1]
+    both = alone @ by_both + rhythm(candidates.place, sure) @ by_rhythm
+    return np.asarray(both > -weights.both[-1])
+
+
+@lru_cache(maxsize=8)
+def _vectors(weights: EvidenceWeights) -> tuple[NDArray[np.float64], ...]:
+    """Weights of the looks alone, and of looks and rhythm together."""
+    both = np.array(weights.both[:-1])
+    return np.array(weights.looks[:-1]), both[: len(FEATURES)], both[len(FEATURES) :]
 
 
 def is_regular(beats: NDArray[np.int64]) -> bool:

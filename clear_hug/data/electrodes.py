@@ -10,15 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from clear_hug.data.fir import Fir, fir_filter
+from clear_hug.data.lead_comparison import LeadComparison
 from clear_hug.data.lead_select import FROM_I_AND_II
-from clear_hug.data.order_statistics import ranked
 from clear_hug.dower import DOWER, INDEPENDENT_LEADS
 
-__all__ = ["ElectrodeFindings", "check_electrodes", "limb_places"]
+__all__ = ["ElectrodeFindings", "check_electrodes", "einthoven_error"]
 
-_BASELINE_S = 0.2
-_OUTLIERS = 0.005
 _LIMB = ("I", "II", "III")
 
 
@@ -39,7 +36,7 @@ class ElectrodeFindings(NamedTuple):
 
 
 def check_electrodes(
-    rows: NDArray[np.float32], leads: tuple[str, ...], fs: float, opposite: float, nearly_flat: float
+    compared: LeadComparison, leads: tuple[str, ...], opposite: float, nearly_flat: float
 ) -> ElectrodeFindings:
     """Compare the QRS complexes of the leads.
 
@@ -49,22 +46,20 @@ def check_electrodes(
     Dower's lead field: the dipole that explains them best, seen from that lead.
 
     Args:
-        rows: float32 [leads, n], mV, finite; only leads that can be used.
+        compared: leads that can be used.
         leads: their names.
-        fs: rate, Hz; some 100 are enough.
         opposite: correlation, positive, below whose negative two leads run against each other.
         nearly_flat: a limb lead is nearly flat below this share of the larger of the two others.
 
     Returns:
         What was found; nothing where the leads that it takes are not there.
     """
+    flat = _nearly_flat(compared, nearly_flat)
     comparisons = _comparisons(leads)
-    qrs = _less_the_mean(max(1, round(_BASELINE_S * fs / 2)))(rows, ends="line") if len(rows) else rows  # [leads, m]
-    flat = _nearly_flat(qrs, leads, nearly_flat)
     # All that is compared are weighed sums of leads, whose products follow from those of the leads.
-    found = comparisons.correlations((qrs @ qrs.T).astype(np.float64)) if comparisons.which else []
-    if not found or min(found) >= -opposite:
+    if not comparisons.which or not comparisons.any_below(compared.products, -opposite):
         return ElectrodeFindings(nearly_flat=flat)
+    found = comparisons.correlations(compared.products)
     suspects = sorted(
         (value, *which) for value, which in zip(found, comparisons.which, strict=True) if value < -opposite
     )
@@ -78,12 +73,13 @@ def check_electrodes(
     return ElectrodeFindings(tuple(sorted(exchanged, key=leads.index)), flat, inverted)
 
 
-@lru_cache(maxsize=8)
-def _less_the_mean(half: int) -> Fir:
-    """QRS complexes stay, P, T and baseline shrink."""
-    taps = np.full(2 * half + 1, -1.0 / (2 * half + 1))
-    taps[half] += 1.0
-    return fir_filter(taps)
+def einthoven_error(compared: LeadComparison) -> float:
+    """By how much I + III differs from II, as a share of the larger; 0 without all three."""
+    if not compared.limb:
+        return 0.0
+    second, first_and_third, error = compared.limb_sizes.tolist()
+    size = max(second, first_and_third)
+    return error / size if size > 0 else 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +94,11 @@ class _Comparisons:
 
     which: tuple[tuple[str, str], ...]
     weights: NDArray[np.float64]
+
+    def any_below(self, products: NDArray[np.float64], limit: float) -> bool:
+        """Whether a correlation is below a limit."""
+        one, other, both = (self.weights @ products.reshape(-1)).reshape(3, -1)
+        return bool((both < limit * np.sqrt(np.abs(one * other))).any())
 
     def correlations(self, products: NDArray[np.float64]) -> list[float]:
         """From the products [leads, leads] of each lead with each; 0 where a sum is zero throughout."""
@@ -136,23 +137,9 @@ def _comparisons(leads: tuple[str, ...]) -> _Comparisons:
     return _Comparisons(tuple(pairs), np.concatenate(list(each)))
 
 
-def _nearly_flat(qrs: NDArray[np.float32], leads: tuple[str, ...], share: float) -> tuple[str, ...]:
-    places = limb_places(leads)
-    if places is None:
+def _nearly_flat(compared: LeadComparison, share: float) -> tuple[str, ...]:
+    if not compared.limb:
         return ()
-    limb = qrs[places]
-    left_out = int(_OUTLIERS * (limb.shape[1] - 1))  # at either end
-    low, high = ranked(limb, (left_out, limb.shape[1] - 1 - left_out))
-    spans = high - low
-    smallest = int(spans.argmin())
-    return (_LIMB[smallest],) if spans[smallest] < share * spans.max() else ()
-
-
-@lru_cache(maxsize=256)
-def limb_places(leads: tuple[str, ...]) -> list[int] | slice | None:
-    """Where I, II and III are among the leads, a slice where that will do; None without all of them."""
-    if any(lead not in leads for lead in _LIMB):
-        return None
-    places = [leads.index(lead) for lead in _LIMB]
-    neighbours = places == [*range(places[0], places[0] + len(_LIMB))]
-    return slice(places[0], places[0] + len(_LIMB)) if neighbours else places
+    spans = compared.limb_spans.tolist()
+    smallest = min(spans)
+    return (_LIMB[spans.index(smallest)],) if smallest < share * max(spans) else ()

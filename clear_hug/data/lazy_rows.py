@@ -77,6 +77,8 @@ class LazyRows(ABC):
         return np.flatnonzero(rows)
 
     def _checked(self, rows: NDArray[np.integer]) -> NDArray[np.int64]:
+        if rows.min() >= 0 and rows.max() < len(self):
+            return rows.astype(np.int64)
         wrong = (rows < -len(self)) | (rows >= len(self))
         if wrong.any():
             raise IndexError(f"row {rows[wrong][0]} is out of bounds for {len(self)} rows")
@@ -107,19 +109,17 @@ class ShardedRows(LazyRows):
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """See `LazyRows.take`."""
+        shards = self._starts.searchsorted(rows, side="right") - 1
+        first = int(shards[0]) if len(rows) else 0
+        if len(rows) < 2 or (shards == first).all():  # no copy on the way
+            return self._shard(first).take(rows - self._starts[first], axis=0)
         out = np.empty((len(rows), *self.shape[1:]), dtype=self.dtype)
-        shards = np.searchsorted(self._starts, rows, side="right") - 1
         for shard in np.unique(shards):
             mine = np.flatnonzero(shards == shard)
-            source = self._shard(int(shard))
-            inside = rows[mine] - self._starts[shard]
-            if len(mine) == len(rows):  # no copy on the way
-                np.take(source, inside, axis=0, out=out, mode="clip")
-            else:
-                out[mine] = source[inside]
+            out[mine] = self._shard(int(shard))[rows[mine] - self._starts[shard]]
         return out
 
     def _shard(self, number: int) -> NDArray[Any]:
         if number not in self._open:
-            self._open[number] = self._load(number)
+            self._open[number] = self._load(number).view(np.ndarray)
         return self._open[number]

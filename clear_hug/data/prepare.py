@@ -7,7 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from clear_hug.data.store import BeatStore
 from clear_hug.data.store_format import MODES, VERSION, StoreError, StoreLayout
 from clear_hug.data.store_lock import store_lock
 from clear_hug.data.store_writer import BeatStoreWriter, describe_difference
+from clear_hug.data.tokenizers import tokenizer_named
+from clear_hug.data.wfdb_reader import read_wfdb
 
 __all__ = ["PrepareResult", "prepare"]
 
@@ -99,7 +101,7 @@ def prepare(
         done, flagged = len(source.names) - made, 0
         if on_chunk is not None:
             on_chunk(done, flagged)
-        for count, bad in _run_chunks(writer, missing, settings, read or source.read, workers):
+        for count, bad in _run_chunks(writer, missing, settings, read or reader_for(source, settings), workers):
             done, flagged = done + count, flagged + bad
             if on_chunk is not None:
                 on_chunk(done, flagged)
@@ -107,14 +109,20 @@ def prepare(
     return PrepareResult(BeatStore.open(out), made, time.perf_counter() - begin)
 
 
+def reader_for(source: Source, settings: PrepareSettings) -> RecordReader:
+    """The reader of the source's recordings, in no more precision than the tokenizer works with."""
+    precision = tokenizer_named(settings.tokenizer).precision
+    return partial(read_wfdb, dtype=precision) if source.read is read_wfdb else source.read
+
+
 def prepare_chunk(
-    partial: Path, layout: StoreLayout, rows: range, paths: list[Path], settings: PrepareSettings, read: RecordReader
+    folder: Path, layout: StoreLayout, rows: range, paths: list[Path], settings: PrepareSettings, read: RecordReader
 ) -> tuple[int, int]:
     """Prepare consecutive records and write them; the unit of work of one process. Returns records and flagged ones."""
     # Matrices of one recording are too small to share: threads of the BLAS would wait for each other most of the time.
     with _thread_pools().limit(limits=1, user_api="blas"):
         prepared = (prepare_file(path, settings, read, layout.mode == "signals") for path in paths)
-        return len(paths), write_chunk(partial, layout, rows, prepared)
+        return len(paths), write_chunk(folder, layout, rows, prepared)
 
 
 @lru_cache(maxsize=1)  # looks through all libraries of the process, which takes milliseconds
@@ -125,10 +133,10 @@ def _thread_pools() -> ThreadpoolController:
 def _run_chunks(
     writer: BeatStoreWriter, chunks: list[range], settings: PrepareSettings, read: RecordReader, workers: int
 ) -> Iterator[tuple[int, int]]:
-    source, partial, layout = writer.source, writer.partial, writer.layout()
+    source, folder, layout = writer.source, writer.partial, writer.layout()
     jobs = (
         joblib.delayed(prepare_chunk)(
-            partial, layout, rows, [source.root / source.paths[row] for row in rows], settings, read
+            folder, layout, rows, [source.root / source.paths[row] for row in rows], settings, read
         )
         for rows in chunks
     )
@@ -166,7 +174,7 @@ def _complete_already(out: Path, identity: dict[str, Any], overwrite: bool) -> b
 
 
 def _identity(manifest: dict[str, Any]) -> dict[str, Any]:
-    """A store of version 1 is what version 2 calls a store of tokens."""
+    """Later versions call a store of version 1 a store of tokens."""
     return {**manifest["identity"], "format_version": VERSION, "store": manifest.get("store", "tokens")}
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.signal
 from numpy.typing import NDArray
 
+from clear_hug.data import native
 from clear_hug.data.beat_settings import BeatSettings
 from clear_hug.data.beat_windows import strongest_places
 from clear_hug.data.fir import Fir, fir_filter
@@ -43,10 +44,12 @@ def locate_r_peaks(
         return rough
     reach = max(1, round(settings.locate_s * fs))
     band_pass = _band_pass(fs, settings.locate_band)
+    if native.KERNELS is not None:
+        found: NDArray[np.int64] = native.KERNELS.locate(rows, band_pass.taps, rough, reach, weight)
+        return found
     deflection = band_pass.around(rows, rough - reach, 2 * reach + 1, ends="hold")  # [leads, beats, candidates]
     best = rough + strongest_places(deflection, weight) - reach
-    best = np.minimum(np.maximum(best, 0), rows.shape[1] - 1)
-    return best if (best[1:] > best[:-1]).all() else np.unique(best)
+    return np.unique(np.minimum(np.maximum(best, 0), rows.shape[1] - 1))
 
 
 @lru_cache(maxsize=32)

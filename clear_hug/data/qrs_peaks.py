@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import scipy.signal
@@ -18,8 +18,7 @@ __all__ = ["Candidates", "candidate_peaks", "peak_numbers", "spaced_peaks"]
 _LOWEST_FLOOR = 0.02  # of an ordinary beat; a curve quieter than this is not quieter in a telling way
 
 
-@dataclass(frozen=True, eq=False)
-class Candidates:
+class Candidates(NamedTuple):
     """Peaks of the energy that are a refractory time apart.
 
     Attributes:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clear_hug.data.electrodes import ElectrodeFindings, check_electrodes, limb_places
+from clear_hug.data.electrodes import ElectrodeFindings, check_electrodes, einthoven_error
+from clear_hug.data.lead_comparison import compare_leads
 from clear_hug.data.order_statistics import row_quantiles
 from clear_hug.data.resample import resample
 from clear_hug.data.sample_checks import LeadFacts, lead_facts
@@ -80,8 +81,7 @@ class QualityLimits:
     arm_leg_score: float = 0.4
 
 
-@dataclass(frozen=True)
-class LeadQuality:
+class LeadQuality(NamedTuple):
     """What the checks found.
 
     Attributes:
@@ -115,11 +115,42 @@ def check_leads(
     """
     limits = limits or QualityLimits()
     # In float32, whose rounding is a ten-thousandth of a step of the recorder.
-    with np.errstate(over="ignore"):  # what float32 cannot hold is missing
-        rows = np.ascontiguousarray(signal.T, dtype=np.float32)  # [leads, n]
+    rows = np.ascontiguousarray(signal.T)  # [leads, n]
+    if rows.dtype != np.float32:
+        with np.errstate(over="ignore"):  # what float32 cannot hold is missing
+            rows = rows.astype(np.float32)
+    facts = lead_facts(rows, fs)
+    found: dict[str, NDArray[np.bool_]] = {}
+    valid, good = np.ones(len(rows), dtype=bool), leads
+    if facts is None or not _ordinary(facts, rows.shape[1], limits):
+        rows, facts, valid, found = _examine(rows, facts, fs, limits)
+        good = tuple(lead for lead, kept in zip(leads, valid.tolist(), strict=True) if kept)
+    coarse = np.ascontiguousarray(resample(rows.T, fs, COARSE_HZ).T)  # [leads, m]
+    compared = compare_leads(coarse if len(good) == len(leads) else coarse[valid], good, COARSE_HZ)
+    electrodes = check_electrodes(compared, good, limits.opposite_correlation, limits.nearly_flat_share)
+    contradiction = _contradiction(einthoven_error(compared), limits.einthoven_fraction)
+    named = {kind: tuple(leads[index] for index in which.nonzero()[0]) for kind, which in found.items() if which.any()}
+    notes = _notes(named, contradiction, electrodes, limits) if named or contradiction or any(electrodes) else ()
+    return LeadQuality(rows.T, coarse.T, facts.curvature, valid, notes)
+
+
+def _ordinary(facts: LeadFacts, samples: int, limits: QualityLimits) -> bool:
+    """Nothing about any lead asks for a closer look."""
+    spans = (facts.high - facts.low).tolist()
+    return bool(
+        min(spans) >= _SPIKES * limits.flat_mv
+        and max(spans) <= limits.implausible_mv
+        and max(facts.noise.tolist()) <= limits.noisy_mv
+        and max(facts.at_limits.tolist()) <= limits.clipped_fraction * samples
+    )
+
+
+def _examine(
+    rows: NDArray[np.float32], facts: LeadFacts | None, fs: float, limits: QualityLimits
+) -> tuple[NDArray[np.float32], LeadFacts, NDArray[np.bool_], dict[str, NDArray[np.bool_]]]:
+    """Finite rows, their facts, which leads can be used, and which are what."""
     found: dict[str, NDArray[np.bool_]] = {}
     present = np.ones(len(rows), dtype=bool)
-    facts = lead_facts(rows, fs)
     if facts is None:
         rows = np.array(rows)
         # The note about absent leads comes from whoever left them empty.
@@ -134,21 +165,9 @@ def check_leads(
     valid = present & ~found["flat"] & ~found["implausible"]
     found["clipped"] = valid & _clipped(rows, facts, limits.clipped_fraction)
     found["noisy"] = valid & (facts.noise > limits.noisy_mv)
-    all_valid = bool(valid.all())
-    if not all_valid:
+    if not valid.all():
         rows = np.where(valid[:, None], rows, np.float32(0.0))
-    coarse = np.ascontiguousarray(resample(rows.T, fs, COARSE_HZ).T)  # [leads, m]
-    electrodes = check_electrodes(
-        coarse if all_valid else coarse[valid],
-        leads if all_valid else tuple(lead for lead, good in zip(leads, valid.tolist(), strict=True) if good),
-        COARSE_HZ,
-        limits.opposite_correlation,
-        limits.nearly_flat_share,
-    )
-    contradiction = _einthoven(coarse, leads, valid, limits.einthoven_fraction)
-    named = {kind: tuple(leads[index] for index in which.nonzero()[0]) for kind, which in found.items() if which.any()}
-    notes = _notes(named, contradiction, electrodes, limits) if named or contradiction or any(electrodes) else ()
-    return LeadQuality(rows.T, coarse.T, facts.curvature, valid, notes)
+    return rows, facts, valid, found
 
 
 def _notes(
@@ -247,16 +266,7 @@ def _clipped(rows: NDArray[np.float32], facts: LeadFacts, fraction: float) -> ND
     return clipped
 
 
-def _einthoven(rows: NDArray[np.floating], leads: tuple[str, ...], valid: NDArray[np.bool_], fraction: float) -> str:
-    limb = limb_places(leads)
-    if limb is None or not valid[limb].all():
+def _contradiction(error: float, fraction: float) -> str:
+    if error <= fraction:
         return ""
-    centred = rows[limb]
-    centred = centred - np.add.reduce(centred, axis=1, keepdims=True) / np.float32(rows.shape[1])
-    (one, one_two, one_three), (_, two, two_three), (_, _, three) = (centred @ centred.T).tolist()
-    error = math.sqrt(max(one + two + three - 2 * one_two + 2 * one_three - 2 * two_three, 0.0))
-    second, first_and_third = math.sqrt(max(two, 0.0)), math.sqrt(max(one + three + 2 * one_three, 0.0))
-    size = max(second, first_and_third)
-    if error <= fraction * size:
-        return ""
-    return f"I + III differs from II by {100 * error / size:.0f} % (wrong gains or lead names?)"
+    return f"I + III differs from II by {100 * error:.0f} % (wrong gains or lead names?)"

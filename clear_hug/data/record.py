@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from clear_hug.leads import canonical_leads
+from clear_hug.leads import STANDARD_LEADS, canonical_leads
 
 __all__ = ["Record", "RecordError"]
 
@@ -60,7 +60,7 @@ class Record:
         if not (math.isfinite(self.fs) and self.fs > 0):
             raise RecordError(f"record {self.name}: the sampling rate is {self.fs} Hz, but must be a positive number")
         try:
-            leads = canonical_leads(self.leads)
+            leads = self.leads if self.leads == STANDARD_LEADS else canonical_leads(self.leads)
         except (TypeError, ValueError) as error:
             raise RecordError(f"record {self.name}: {error}") from error
         if len(leads) != signal.shape[1]:

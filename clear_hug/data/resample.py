@@ -10,6 +10,7 @@ import numpy as np
 import scipy.signal
 from numpy.typing import NDArray
 
+from clear_hug.data import native
 from clear_hug.data.fir import Fir, fir_filter
 
 __all__ = ["map_indices", "rational_ratio", "resample"]
@@ -65,7 +66,11 @@ def resample(signal: NDArray[np.floating], fs: float, target: float) -> NDArray[
 
 def map_indices(index: NDArray[np.integer], fs: float, target: float, length: int) -> NDArray[np.int64]:
     """Sample indices at `fs` → the nearest samples of what `resample` gives for `target`, inside [0, length)."""
-    mapped = np.floor(index * float(rational_ratio(fs, target)) + 0.5).astype(np.int64)
+    ratio = float(rational_ratio(fs, target))
+    if native.KERNELS is not None:
+        found: NDArray[np.int64] = native.KERNELS.map_indices(index, ratio, max(length - 1, 0))
+        return found
+    mapped = np.floor(index * ratio + 0.5).astype(np.int64)
     return np.minimum(np.maximum(mapped, 0), max(length - 1, 0))
 
 

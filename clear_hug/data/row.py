@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,7 @@ RecordReader = Callable[[Path], Record]
 """Reads one recording from a path; raises `RecordError` when it cannot."""
 
 
-@dataclass(frozen=True, eq=False)
-class PreparedRow:
+class PreparedRow(NamedTuple):
     """What a store keeps of a recording: L leads, T beat slots, S samples per token.
 
     Attributes:
@@ -68,7 +67,7 @@ def prepare_record(record: Record, settings: PrepareSettings, keep_signal: bool 
         reason = f"too short: {record.duration:.3g} s, at least {settings.quality.shortest_s:g} s are needed"
         return flagged(reason, record.notes)
     signal, lead_notes = select_leads(record, settings.leads)
-    if not np.isfinite(signal[0]).any() and not np.isfinite(signal).any():
+    if not np.isfinite(signal[0, 0]) and not np.isfinite(signal).any():
         return flagged("no usable lead: " + "; ".join(lead_notes), record.notes)
     try:
         grid, notes = tokenizer_named(settings.tokenizer).cut(signal, record.fs, settings)
@@ -81,7 +80,10 @@ def prepare_record(record: Record, settings: PrepareSettings, keep_signal: bool 
         return flagged("no usable lead: flat wherever there are beats", notes)
     if grid.beats_found > settings.slots:
         notes += (f"{grid.beats_found} beats, first {settings.slots} kept; raise --beats",)
-    kept = quantise(grid.signal * grid.valid.any(axis=1)) if keep_signal and grid.signal is not None else None
+    kept = None
+    if keep_signal and grid.signal is not None:
+        used = grid.valid.any(axis=1)  # [L]
+        kept = quantise(grid.signal if used.all() else grid.signal * used)
     return PreparedRow(
         *grid[:4], notes=notes, beats_found=grid.beats_found, fs=record.fs, duration=record.duration, signal=kept
     )

@@ -44,11 +44,11 @@ def quantise(signal: NDArray[np.floating]) -> StoredSignal:
         signal: float [n, L], mV, finite.
     """
     rows = np.ascontiguousarray(signal.T, dtype=np.float32)  # [L, n]
+    if native.KERNELS is not None and rows.size:
+        return StoredSignal(*native.KERNELS.quantise(rows))
     largest = np.maximum(rows.max(axis=1, initial=0.0), -rows.min(axis=1, initial=0.0))
     gain = np.where(largest > 0, largest / np.float32(LARGEST), np.float32(1.0))
     gain = np.maximum(gain, np.finfo(np.float32).tiny)
-    if native.KERNELS is not None and rows.size:
-        return StoredSignal(native.KERNELS.quantise(rows, rows.shape[1], gain), gain)
     steps = np.rint(np.clip(rows / gain[:, None].astype(np.float64), -LARGEST, LARGEST))
     return StoredSignal(np.ascontiguousarray(steps.T, dtype=np.int16), gain)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.ndimage
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from clear_hug.data.sample_checks import curvature, curvature_reach
@@ -40,11 +40,10 @@ def remove_spikes(
     if not spiky.any():
         return rows
     out = rows.copy()
-    width = 2 * round(_REPAIR_S * fs) + 1
+    width, around = 2 * round(_REPAIR_S * fs) + 1, np.arange(-reach, reach + 1)
     for lead in np.flatnonzero(spiky):
-        near = np.zeros(rows.shape[1], dtype=bool)
-        near[reach:-reach] = curvature(rows[lead : lead + 1], reach)[0] > threshold_mv
-        near = scipy.ndimage.binary_dilation(near, iterations=reach)
-        smooth = scipy.ndimage.median_filter(rows[lead], size=width, mode="nearest")
-        out[lead, near] = smooth[near]
+        spikes = (curvature(rows[lead : lead + 1], reach)[0] > threshold_mv).nonzero()[0] + reach
+        near = np.unique(np.minimum(np.maximum(spikes[:, None] + around, 0), rows.shape[1] - 1))
+        windows = sliding_window_view(np.pad(rows[lead], width // 2, "edge"), width)[near]  # [samples, width]
+        out[lead, near] = np.sort(windows, axis=1)[:, width // 2]
     return out

@@ -16,6 +16,7 @@ from clear_hug.data.lazy_rows import LazyRows, ShardedRows
 from clear_hug.data.quality import quality_codes
 from clear_hug.data.signal_rows import CutRows, SignalShards
 from clear_hug.data.store_format import (
+    CHECKSUM,
     FORMAT,
     MANIFEST,
     NOTE_SEPARATOR,
@@ -27,7 +28,7 @@ from clear_hug.data.store_format import (
     StoreLayout,
     label_arrays,
 )
-from clear_hug.files import file_hash
+from clear_hug.files import file_checksum, file_hash
 
 __all__ = ["BeatStore", "StoreError"]
 
@@ -231,14 +232,16 @@ class BeatStore:
         raise StoreError(f"{self._path} has no record {record!r}, and no row of that number; {remedy}")
 
     def verify(self) -> None:
-        """Read every file and compare its SHA-256 with the manifest's.
+        """Read every file and compare its checksum with the manifest's.
 
         Raises:
             StoreError: naming the first file that differs.
         """
         for name, entry in self._manifest["files"].items():
-            if file_hash(self._path / name) != entry["sha256"]:
-                raise StoreError(f"{self._path / name} was changed or damaged; prepare the store with --overwrite")
+            path = self._path / name
+            found = file_checksum(path) if CHECKSUM in entry else file_hash(path)
+            if found != entry.get(CHECKSUM, entry.get("sha256")):
+                raise StoreError(f"{path} was changed or damaged; prepare the store with --overwrite")
 
     def _known(self, task: str) -> str:
         if task not in self._manifest["tasks"]:

@@ -1,7 +1,7 @@
 """How a store lies on the disk: names, types and shapes of its files, and what is written in its manifest.
 
-Version 2 keeps the tokens, or the signals they are cut from, in shards of limited size. A version 1 store is a
-version 2 store of tokens in one shard, and is read as such.
+Version 3 has checksums by XXH3 where version 2 had SHA-256. Both keep the tokens, or the signals they are cut from, in
+shards of limited size. A version 1 store is a version 2 store of tokens in one shard, and is read as such.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "CHECKSUM",
     "FORMAT",
     "MANIFEST",
     "MODES",
@@ -26,8 +27,10 @@ __all__ = [
 ]
 
 FORMAT = "clear_hug.beat_store"
-VERSION = 2
-READABLE_VERSIONS = (1, 2)
+VERSION = 3
+READABLE_VERSIONS = (1, 2, 3)
+CHECKSUM = "xxh3_128"
+"""The key of a file's checksum in the manifest; before version 3 it was "sha256"."""
 MODES = ("tokens", "signals")
 """What a store keeps: float32 tokens, or int16 signals from which tokens are cut when they are asked for."""
 SHARD_BYTES = 1 << 30

@@ -24,6 +24,7 @@ from clear_hug.data.chunk_files import CHUNKS, marker, signal_file, write_shard
 from clear_hug.data.quality import quality_codes
 from clear_hug.data.source import Source
 from clear_hug.data.store_format import (
+    CHECKSUM,
     FORMAT,
     MANIFEST,
     NOTE_SEPARATOR,
@@ -36,11 +37,11 @@ from clear_hug.data.store_format import (
     label_arrays,
     shard_starts,
 )
-from clear_hug.files import file_hash, read_json, replacing, write_json
+from clear_hug.files import file_checksum, read_json, replacing, write_json
 
 __all__ = ["CHUNK_RECORDS", "BeatStoreWriter"]
 
-CHUNK_RECORDS = 64
+CHUNK_RECORDS = 128
 _IDENTITY = "identity.json"
 
 
@@ -91,6 +92,8 @@ class BeatStoreWriter:
         """
         if self.partial.exists() and not self._continues(restart):
             shutil.rmtree(self.partial)
+        for left in self.partial.glob(".*"):  # by a run that was killed before a file took its name
+            left.unlink()
         if (self.partial / MANIFEST).exists():  # killed after the last word was written, before the folder's renaming
             self._publish()
             return []
@@ -145,7 +148,7 @@ class BeatStoreWriter:
             "shards": list(layout.starts),
             "identity": self.identity,
             "files": {
-                name: {"bytes": (self.partial / name).stat().st_size, "sha256": file_hash(self.partial / name)}
+                name: {"bytes": (self.partial / name).stat().st_size, CHECKSUM: file_checksum(self.partial / name)}
                 for name in files
             },
         }

@@ -21,7 +21,7 @@ from clear_hug.data.official import (
 )
 from clear_hug.data.quality import ARM_LEG_NOTE, COARSE_HZ, LeadQuality, QualityLimits, check_leads, quality_codes
 from clear_hug.data.resample import map_indices, resample
-from clear_hug.data.tokens import BeatGrid, cut_tokens
+from clear_hug.data.tokens import BeatGrid, token_grid
 from clear_hug.leads import STANDARD_LEADS
 
 __all__ = ["TOKENIZERS", "CutSettings", "Tokenizer", "tokenizer_named"]
@@ -61,6 +61,7 @@ class Tokenizer(Protocol):
     Attributes:
         detector: name and version of its beat detector, for the manifest.
         defaults: its own `fs`, `beats` and `beat_samples`.
+        precision: type of the signals that it works with.
     """
 
     @property
@@ -70,6 +71,10 @@ class Tokenizer(Protocol):
     @property
     def defaults(self) -> dict[str, float | int]:
         """Own `fs`, `beats`, `beat_samples`."""
+
+    @property
+    def precision(self) -> type[np.floating]:
+        """float32 or float64."""
 
     def check(self, fs: float, beats: int, beat_samples: int, leads: tuple[str, ...]) -> None:
         """Raise ValueError for settings that this tokenizer does not have."""
@@ -92,6 +97,7 @@ class BeatsTokenizer:
     """Ours: bad leads left out, beats found on all others at the native rate, every sample in one beat."""
 
     detector: str = DETECTOR
+    precision: type[np.floating] = np.float32
 
     @property
     def defaults(self) -> dict[str, float | int]:
@@ -114,14 +120,7 @@ class BeatsTokenizer:
         peaks = map_indices(peaks, fs, settings.rate, len(resampled))
         if not (peaks[1:] > peaks[:-1]).all():
             peaks = np.unique(peaks)
-        grid = cut_tokens(
-            resampled,
-            peaks,
-            fs=settings.rate,
-            beats=settings.slots,
-            beat_samples=settings.samples,
-            flat_mv=settings.quality.flat_mv,
-        )
+        grid = token_grid(resampled, peaks, settings.rate, settings.slots, settings.samples, settings.quality.flat_mv)
         notes = checked.notes + _arm_and_leg(resampled, peaks, checked, settings)
         return grid, notes + _leave_out_bad(grid, checked, settings)
 
@@ -131,6 +130,7 @@ class OfficialTokenizer:
     """The published one, bit for bit: no quality checks, XQRS at 100 Hz, equally spaced windows where it fails."""
 
     detector: str = "wfdb XQRS at 100 Hz"
+    precision: type[np.floating] = np.float64
 
     @property
     def defaults(self) -> dict[str, float | int]:
@@ -185,7 +185,7 @@ def _arm_and_leg(
 
 def _leave_out_bad(grid: BeatGrid, checked: LeadQuality, settings: CutSettings) -> tuple[str, ...]:
     """Make bad leads padding, in place; a note about good ones that are flat for some beats."""
-    kept = int(np.count_nonzero(grid.r_index >= 0))
+    kept = min(grid.beats_found, len(grid.r_index))
     if grid.valid[:, :kept].all() and checked.valid.all():
         return ()
     lost = checked.valid & ~grid.valid[:, :kept].all(axis=1)  # [L]

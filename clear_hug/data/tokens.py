@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from clear_hug.data import native
 
-__all__ = ["BeatGrid", "cut_tokens", "seconds_of"]
+__all__ = ["BeatGrid", "cut_tokens", "seconds_of", "token_grid"]
 
 
 class BeatGrid(NamedTuple):
@@ -64,24 +64,31 @@ def cut_tokens(
     signal = np.asarray(signal)
     r_index = np.asarray(r_index, dtype=np.int64).reshape(-1)
     _check(signal, r_index, fs, beats, beat_samples)
+    return token_grid(signal, r_index, fs, beats, beat_samples, flat_mv)
+
+
+def token_grid(
+    signal: NDArray[np.floating], r_index: NDArray[np.int64], fs: float, beats: int, beat_samples: int, flat_mv: float
+) -> BeatGrid:
+    """`cut_tokens` of what needs no check."""
     rows = np.ascontiguousarray(signal.T, dtype=np.float32)  # [L, n]
-    padded = np.full(beats, -1, dtype=np.int32)
-    padded[: len(r_index)] = r_index[:beats]
     used = 0
     if len(r_index):
         used = len(signal) if len(r_index) <= beats else int(r_index[beats - 1] + r_index[beats] + 1) // 2
-    tokens, valid = _tokens(rows, r_index, beats, beat_samples, flat_mv)
-    return BeatGrid(tokens, valid, seconds_of(padded, fs), padded, len(r_index), signal[:used])
+    if native.KERNELS is not None:
+        tokens, valid, seconds, padded = native.KERNELS.cut(rows, r_index, beats, beat_samples, flat_mv, fs)
+    else:
+        padded = np.full(beats, -1, dtype=np.int32)
+        padded[: len(r_index)] = r_index[:beats]
+        tokens, valid = _tokens(rows, r_index, beats, beat_samples, flat_mv)
+        seconds = seconds_of(padded, fs)
+    return BeatGrid(tokens, valid, seconds, padded, len(r_index), signal[:used])
 
 
 def _tokens(
     rows: NDArray[np.float32], r_index: NDArray[np.int64], beats: int, beat_samples: int, flat_mv: float
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Tokens [L, T, S], and which are valid [L, T]."""
-    if native.KERNELS is not None:
-        found: tuple[NDArray[np.float32], NDArray[np.bool_]]
-        found = native.KERNELS.cut(rows, r_index, beats, beat_samples, flat_mv)
-        return found
     before = beat_samples // 2
     kept = r_index[:beats]  # [k]
     middle = (r_index[:-1] + r_index[1:] + 1) // 2  # rounded up: an R peak always lies in its own beat

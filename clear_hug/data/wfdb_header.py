@@ -115,7 +115,7 @@ def _signal(line: str, name: str) -> HeaderSignal:
 @lru_cache(maxsize=1024)
 def _is_plain(file_name: str) -> bool:
     """The header is untrusted text: a file name with a folder in it could point anywhere on the disk."""
-    return not ("/" in file_name or "\\" in file_name or ":" in file_name or file_name in (".", "..", "~", "-"))
+    return not (set("/\\:\0") & set(file_name) or file_name in (".", "..", "~", "-"))
 
 
 @lru_cache(maxsize=1024)  # all headers of a data set have the same few formats and gains

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,9 @@ from clear_hug.data.units import MILLIVOLTS
 from clear_hug.data.wfdb_header import DEFAULT_GAIN, HeaderSignal
 from clear_hug.leads import canonical_lead
 
-__all__ = ["WFDBLeads", "ecg_leads"]
+__all__ = ["WFDBLeads", "described_leads", "ecg_leads"]
+
+LeadDescription: TypeAlias = tuple[str, str, float, bool, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,14 +54,19 @@ def ecg_leads(signals: tuple[HeaderSignal, ...], name: str) -> WFDBLeads:
     Raises:
         RecordError: no standard lead, one twice, an unknown unit, or a gain that is 0 or no number.
     """
+    return described_leads(tuple((s.name, s.units, s.gain, s.gain_given, s.baseline) for s in signals), name)
+
+
+def described_leads(signals: tuple[LeadDescription, ...], name: str) -> WFDBLeads:
+    """The same from what a header says of each signal: name, units, gain, whether it is given, and baseline."""
     try:
-        return _leads(tuple((s.name, s.units, s.gain, s.gain_given, s.baseline) for s in signals))
+        return _leads(signals)
     except _UnusableError as error:
         raise RecordError(f"record {name}: {error}") from error
 
 
 @lru_cache(maxsize=256)  # the records of a data set are described in the same few ways
-def _leads(signals: tuple[tuple[str, str, float, bool, int], ...]) -> WFDBLeads:
+def _leads(signals: tuple[LeadDescription, ...]) -> WFDBLeads:
     columns: list[int] = []
     spelled: dict[str, str] = {}
     notes: list[str] = []

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clear_hug.data.beat_settings import BeatSettings
-from clear_hug.data.order_statistics import row_medians, running_maximum
+from clear_hug.data.order_statistics import row_medians
 from clear_hug.data.qrs_bands import Bands
 from clear_hug.data.qrs_energy import root_mean_square
 from clear_hug.data.qrs_peaks import Candidates
@@ -70,7 +70,10 @@ def _deflection(
 ) -> NDArray[np.float32]:
     """Height [places] of the low-frequency deflection near each place, in ordinary beats; the median lead's."""
     smooth = root_mean_square(bands.signal(settings.wide_band), bands.fs, _INTEGRATION_S)
-    reach = 2 * int(settings.locate_s * bands.fs) + 1
-    usual = row_medians(running_maximum(smooth, reach)[:, beats])
+    reach = int(settings.locate_s * bands.fs)
+    near = np.minimum(np.maximum(beats[:, None] + np.arange(-reach, reach + 1), 0), smooth.shape[1] - 1)
+    usual = row_medians(smooth[:, near].max(axis=2))  # [leads]
     relative = smooth[:, place] / np.where(usual > 1e-9, usual, np.float32(np.inf))[:, None]  # [leads, places]
-    return np.asarray(np.median(relative, axis=0) if len(relative) > 2 else relative.max(axis=0))
+    if len(relative) < 3:
+        return np.asarray(relative.max(axis=0))
+    return row_medians(np.ascontiguousarray(relative.T))

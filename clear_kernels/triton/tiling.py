@@ -185,7 +185,10 @@ def local_backward_tile(
     units = machine(itemsize, precision, target)
     if units == "none":
         warps = 16 if itemsize == 4 and head_dim > 32 else 8
-        return _local(leads, 32, _whole(head_dim), warps, stages=1, blocks=1)
+        parts = _halves(head_dim) if itemsize == 2 and head_dim > 64 else _whole(head_dim)
+        if itemsize == 2 and head_dim == 96 and not (dropout or padded or visible):
+            parts = head_parts(head_dim)
+        return _local(leads, 32, parts, warps, stages=1, blocks=1)
     parts = _whole(head_dim)
     plain = not dropout and not padded and (head_dim <= 32 or not visible)
     if units == "hopper" and itemsize == 2 and plain and _rows(leads, 64) == 64:

@@ -1,6 +1,7 @@
 // What the quality checks ask of every sample, row by row, so that a row is fetched from memory once.
 #pragma once
 
+#include "deal.h"
 #include "kernels.h"
 #include "lanes.h"
 #include "select.h"
@@ -71,46 +72,34 @@ CK_INLINE float largest_curvature(const float *row, int64_t n, int64_t reach) {
   return largest;
 }
 
-// Sums of `count` groups of `step` consecutive samples. STEP is the step where the compiler is to know it.
-template <int64_t STEP> CK_INLINE void group_sums(const float *row, int64_t count, int64_t step, float *sums) {
-  const int64_t stride = STEP > 0 ? STEP : step;
-  for (int64_t g = 0; g < count; ++g) {
-    float sum = row[g * stride];
-    for (int64_t i = 1; i < stride; ++i) sum += row[g * stride + i];
-    sums[g] = sum;
-  }
+// to += from, in whole vectors: both have room for them.
+CK_INLINE void add_row(float *to, const float *from, int64_t n) {
+  for (int64_t i = 0; i < n; i += kLanes<float>) store(to + i, load(to + i) + load(from + i));
 }
 
 // What the mean of `half` samples on either side and itself takes away from each `step`-th sample, from `half` on. The
-// sum is that of the sums of `step` consecutive samples, and then of those left over. Returns how many.
-CK_INLINE int64_t less_the_mean(const float *row, int64_t n, int64_t half, int64_t step, float *sums, float *out) {
+// sum is that of the sums of `step` consecutive samples, and then of those left over. Returns how many. The samples are
+// dealt out in `step` shares, so that those of consecutive outputs are neighbours.
+CK_INLINE int64_t less_the_mean(const float *dealt, int64_t share, int64_t n, int64_t half, int64_t step, float *sums,
+                                float *out) {
   const int64_t width = 2 * half + 1, count = (n - width) / step + 1, groups = width / step;
-  const float share = 1.0f / static_cast<float>(width);
-  switch (step) {
-  case 5: // 10 s at 400 Hz
-    group_sums<5>(row, count + groups - 1, step, sums);
-    break;
-  case 6: // 10 s at 500 Hz
-    group_sums<6>(row, count + groups - 1, step, sums);
-    break;
-  default:
-    group_sums<0>(row, count + groups - 1, step, sums);
-  }
-  for (int64_t j = 0; j < count; ++j) out[j] = 0.0f;
-  for (int64_t g = 0; g < groups; ++g) {
-    for (int64_t j = 0; j < count; ++j) out[j] += sums[j + g];
-  }
-  for (int64_t i = groups * step; i < width; ++i) {
-    for (int64_t j = 0; j < count; ++j) out[j] += row[j * step + i];
-  }
-  for (int64_t j = 0; j < count; ++j) out[j] = row[j * step + half] - out[j] * share;
+  const float per_sample = 1.0f / static_cast<float>(width);
+  auto every = [&](int64_t first) { return dealt + first % step * share + first / step; }; // `step` samples apart
+  if (groups > 0) std::memcpy(sums, dealt, (count + groups - 1) * sizeof(float));
+  for (int64_t i = 1; i < step; ++i) add_row(sums, every(i), count + groups - 1);
+  std::memset(out, 0, count * sizeof(float));
+  for (int64_t g = 0; g < groups; ++g) add_row(out, sums + g, count);
+  for (int64_t i = groups * step; i < width; ++i) add_row(out, every(i), count);
+  const float *middle = every(half);
+  for (int64_t j = 0; j < count; ++j) out[j] = middle[j] - out[j] * per_sample;
   return count;
 }
 
 // See sample_checks.py. False, and nothing said, where a sample is NaN or infinite.
 inline bool lead_facts(const float *rows, int64_t leads, int64_t n, int64_t reach, int64_t half, int64_t step,
                        const Facts &facts) {
-  Scratch<float> sums(n), rest(n);
+  const int64_t share = n / step + 1, room = kLanes<float>;
+  Scratch<float> sums(share + room), rest(share + room), dealt(step * share + room);
   Scratch<int32_t> keys(n);
   for (int64_t lead = 0; lead < leads; ++lead) {
     const float *row = rows + lead * n;
@@ -119,7 +108,8 @@ inline bool lead_facts(const float *rows, int64_t leads, int64_t n, int64_t reac
     facts.curvature[lead] = largest_curvature(row, n, reach);
     facts.noise[lead] = 0.0f;
     if (n <= 2 * half + 1) continue;
-    const int64_t count = less_the_mean(row, n, half, step, sums.get(), rest.get());
+    deal(row, n, step, share, dealt.get());
+    const int64_t count = less_the_mean(dealt.get(), share, n, half, step, sums.get(), rest.get());
     const float middle = median(rest.get(), count, keys.get());
     for (int64_t i = 0; i < count; ++i) {
       const float off = rest[i] - middle;

@@ -33,12 +33,13 @@ inline void weighed_sum(const float *energy, int64_t leads, int64_t n, const flo
 // Root of the squared slopes, averaged over a window, lead by lead.
 inline void slope_energy(const Filter &slope, const Filter &window, const float *rows, int64_t leads, int64_t n,
                          float *out) {
+  const RowFilter slopes(slope, Ends::kMirror, n), mean(window, Ends::kZero, n);
   Scratch<float> squares(n);
   for (int64_t lead = 0; lead < leads; ++lead) {
     float *row = out + lead * n;
-    filter(slope, Ends::kMirror, rows + lead * n, 1, n, row);
+    slopes(rows + lead * n, row);
     for (int64_t i = 0; i < n; ++i) squares[i] = row[i] * row[i];
-    filter(window, Ends::kZero, squares.get(), 1, n, row);
+    mean(squares.get(), row);
     for (int64_t i = 0; i < n; ++i) row[i] = std::sqrt(row[i] > 0.0f ? row[i] : 0.0f);
   }
 }

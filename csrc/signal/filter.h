@@ -2,6 +2,7 @@
 // every lane of a vector is an output of its own, which adds its products in the order of the taps.
 #pragma once
 
+#include "deal.h"
 #include "kernels.h"
 #include "lanes.h"
 
@@ -32,106 +33,99 @@ CK_INLINE float beyond(const float *row, int64_t n, Ends ends, int64_t at) {
   }
 }
 
+// Samples are read from any place, and half as many vectors of half the size lie across two cache lines.
+constexpr int kNarrow = kLanes<float> > 8 ? 8 : kLanes<float>;
+typedef float Narrow __attribute__((vector_size(4 * kNarrow)));
+typedef float LooseNarrow __attribute__((vector_size(4 * kNarrow), aligned(4), may_alias));
+
 // Outputs of TOGETHER stretches, so many that additions do not wait for each other. The samples at[k], at[k] + 1, ...
 // of each are those of tap k.
 template <int64_t OUTPUTS, int TOGETHER>
 CK_INLINE void filter_block(const float *const *dealt, const int64_t *at, const float *taps, int64_t count,
                             float (*out)[OUTPUTS]) {
-  constexpr int kVectors = OUTPUTS / kLanes<float>;
-  Vec<float> sums[TOGETHER][kVectors] = {};
+  constexpr int kVectors = OUTPUTS / kNarrow;
+  Narrow sums[TOGETHER][kVectors] = {};
   for (int64_t k = 0; k < count; ++k) {
-    const Vec<float> tap = splat(taps[k]);
+    const Narrow tap = taps[k] - Narrow{};
     for (int t = 0; t < TOGETHER; ++t) {
       const float *samples = dealt[t] + at[k];
-      for (int v = 0; v < kVectors; ++v) sums[t][v] += tap * load(samples + v * kLanes<float>);
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) {
+        sums[t][v] += tap * *reinterpret_cast<const LooseNarrow *>(samples + v * kNarrow);
+      }
     }
   }
   for (int t = 0; t < TOGETHER; ++t) {
-    for (int v = 0; v < kVectors; ++v) store(out[t] + v * kLanes<float>, sums[t][v]);
+    for (int v = 0; v < kVectors; ++v) *reinterpret_cast<LooseNarrow *>(out[t] + v * kNarrow) = sums[t][v];
   }
 }
 
-#if defined(__AVX2__) && defined(__GNUC__) && !defined(__clang__)
-typedef int32_t Places __attribute__((vector_size(4 * kLanes<float>)));
+// A filter made ready for rows of a certain length: `n` samples, with kGiven between those that go beyond.
+class RowFilter {
+public:
+  RowFilter(const Filter &filter, Ends ends, int64_t n)
+      : f_(filter), ends_(ends), n_(n), padded_(n + 2 * filter.reach),
+        wanted_((n * filter.up + filter.down - 1) / filter.down),
+        share_((padded_ + filter.down - 1) / filter.down + kFilterBlock), whole_(padded_), dealt_(filter.down * share_),
+        taps_(filter.up * (2 * filter.reach + 1)), at_(filter.up * (2 * filter.reach + 1)), used_(filter.up) {
+    for (int64_t i = 0; i < f_.down * share_; ++i) dealt_[i] = 0.0f; // blocks read beyond the samples
+    const int64_t width = 2 * f_.reach + 1;
+    for (int64_t j = 0; j < f_.up; ++j) { // outputs j, j + up, j + 2 up, ...
+      const float *all = f_.taps + j * f_.down % f_.up * width;
+      const int64_t start = j * f_.down / f_.up, first = start % f_.down;
+      int64_t used = j * width, share = first, place = start / f_.down;
+      for (int64_t k = 0; k < width; ++k) {
+        taps_[used] = all[k];
+        at_[used] = share * share_ + place;
+        used += all[k] != 0.0f; // no time for zeros
+        if (++share == f_.down) share = 0, ++place;
+      }
+      used_[j] = used - j * width;
+    }
+  }
 
-// Every DOWN-th of DOWN vectors in a row, from each of the first DOWN samples on: one vector after another gives its
-// lanes. Done for as many as there are whole groups of vectors; returns how many samples each share has then.
-template <int DOWN> CK_INLINE int64_t deal_vectors(const float *line, int64_t n, int64_t share, float *dealt) {
-  constexpr int kWidth = kLanes<float>;
-  Places takes[DOWN][DOWN];
-  for (int r = 0; r < DOWN; ++r) {
-    for (int step = 1; step < DOWN; ++step) {
-      for (int lane = 0; lane < kWidth; ++lane) {
-        const int from = lane * DOWN + r, vector = from / kWidth;
-        takes[r][step][lane] = vector == step ? kWidth + from % kWidth : step == 1 && vector == 0 ? from : lane;
+  int64_t outputs() const { return wanted_; }
+
+  // `row` begins at the first of its samples.
+  void operator()(const float *row, float *out) const {
+    const int64_t reach = f_.reach, width = 2 * reach + 1;
+    float *line = f_.down == 1 ? dealt_.get() : whole_.get();
+    if (ends_ == Ends::kGiven) {
+      std::memcpy(line, row - reach, padded_ * sizeof(float));
+    } else {
+      std::memcpy(line + reach, row, n_ * sizeof(float));
+      for (int64_t i = 0; i < reach; ++i) {
+        line[i] = beyond(row, n_, ends_, i - reach);
+        line[reach + n_ + i] = beyond(row, n_, ends_, n_ + i);
+      }
+    }
+    if (f_.down > 1) deal(line, padded_, f_.down, share_, dealt_.get());
+    float block[1][kFilterBlock];
+    for (int64_t j = 0; j < f_.up && j < wanted_; ++j) {
+      const int64_t count = (wanted_ - j + f_.up - 1) / f_.up;
+      for (int64_t q = 0; q < count; q += kFilterBlock) {
+        const float *samples = dealt_.get() + q;
+        filter_block<kFilterBlock, 1>(&samples, at_.get() + j * width, taps_.get() + j * width, used_[j], block);
+        const int64_t here = count - q < kFilterBlock ? count - q : kFilterBlock;
+        float *to = out + j + q * f_.up;
+        for (int64_t i = 0; i < here; ++i) to[i * f_.up] = block[0][i];
       }
     }
   }
-  int64_t done = 0;
-  for (; (done + kWidth) * DOWN <= n; done += kWidth) {
-    const float *from = line + done * DOWN;
-    for (int r = 0; r < DOWN; ++r) {
-      Vec<float> shared = load(from);
-      for (int step = 1; step < DOWN; ++step) {
-        shared = __builtin_shuffle(shared, load(from + step * kWidth), takes[r][step]);
-      }
-      store(dealt + r * share + done, shared);
-    }
-  }
-  return done;
-}
-#endif
 
-// Sample i goes to place i / down of the (i % down)-th share.
-CK_INLINE void deal(const float *__restrict line, int64_t n, int64_t down, int64_t share, float *__restrict dealt) {
-  int64_t done = 0;
-#if defined(__AVX2__) && defined(__GNUC__) && !defined(__clang__)
-  if (down == 5) done = deal_vectors<5>(line, n, share, dealt); // 500 Hz to 100 Hz
-  if (down == 4) done = deal_vectors<4>(line, n, share, dealt); // 400 Hz to 100 Hz
-#endif
-  for (int64_t r = 0; r < down; ++r) {
-    const int64_t count = (n - r + down - 1) / down;
-    for (int64_t i = done; i < count; ++i) dealt[r * share + i] = line[i * down + r];
-  }
-}
+private:
+  const Filter f_;
+  const Ends ends_;
+  const int64_t n_, padded_, wanted_, share_;
+  const Scratch<float> whole_, dealt_, taps_;
+  const Scratch<int64_t> at_, used_;
+};
 
 inline void filter(const Filter &f, Ends ends, const float *rows, int64_t leads, int64_t n, float *out) {
-  const int64_t width = 2 * f.reach + 1, padded = n + 2 * f.reach, wanted = (n * f.up + f.down - 1) / f.down;
-  const int64_t share = (padded + f.down - 1) / f.down + kFilterBlock; // of each of `down` neighbours
-  Scratch<float> whole(padded), dealt(f.down * share), taps(width);
-  Scratch<int64_t> at(width);
-  for (int64_t i = 0; i < f.down * share; ++i) dealt[i] = 0.0f; // blocks read beyond the samples
-  float block[1][kFilterBlock];
+  const RowFilter row_filter(f, ends, n);
+  const int64_t beyond_ends = ends == Ends::kGiven ? f.reach : 0;
   for (int64_t lead = 0; lead < leads; ++lead) {
-    float *line = f.down == 1 ? dealt.get() : whole.get();
-    if (ends == Ends::kGiven) {
-      std::memcpy(line, rows + lead * padded, padded * sizeof(float));
-    } else {
-      const float *row = rows + lead * n;
-      std::memcpy(line + f.reach, row, n * sizeof(float));
-      for (int64_t i = 0; i < f.reach; ++i) {
-        line[i] = beyond(row, n, ends, i - f.reach);
-        line[f.reach + n + i] = beyond(row, n, ends, n + i);
-      }
-    }
-    if (f.down > 1) deal(line, padded, f.down, share, dealt.get());
-    for (int64_t j = 0; j < f.up && j < wanted; ++j) { // outputs j, j + up, j + 2 up, ...
-      const int64_t start = j * f.down / f.up, count = (wanted - j + f.up - 1) / f.up;
-      const float *all = f.taps + j * f.down % f.up * width;
-      int64_t used = 0; // taps that are not zero
-      for (int64_t k = 0; k < width; ++k) {
-        taps[used] = all[k];
-        at[used] = (start + k) % f.down * share + (start + k) / f.down;
-        used += all[k] != 0.0f;
-      }
-      for (int64_t q = 0; q < count; q += kFilterBlock) {
-        const float *samples = dealt.get() + q;
-        filter_block<kFilterBlock, 1>(&samples, at.get(), taps.get(), used, block);
-        const int64_t here = count - q < kFilterBlock ? count - q : kFilterBlock;
-        float *to = out + lead * wanted + j + q * f.up;
-        for (int64_t i = 0; i < here; ++i) to[i * f.up] = block[0][i];
-      }
-    }
+    row_filter(rows + lead * (n + 2 * beyond_ends) + beyond_ends, out + lead * row_filter.outputs());
   }
 }
 

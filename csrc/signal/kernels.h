@@ -24,6 +24,14 @@ struct Beats {
   int64_t count, slots, samples;
 };
 
+// What is cut: tokens [leads][slots][samples] and which are valid [leads][slots]; of each slot, 1 + the second of its R
+// peak and the peak's place, 0 and -1 where there is none.
+struct Grid {
+  float *tokens;
+  bool *valid;
+  int32_t *seconds, *place;
+};
+
 // Short pieces of a recording and others to compare them with; see correlate.h.
 struct Pieces {
   const float *mine, *theirs; // [count][leads][width], [others][leads][width]
@@ -54,7 +62,7 @@ struct Kernels {
   void (*filter_around)(const Filter &filter, Ends ends, const float *rows, int64_t leads, int64_t n,
                         const int64_t *starts, int64_t windows, int64_t count, float *out);
   void (*decode)(const int16_t *counts, int64_t columns, const int64_t *picked, int64_t leads, int64_t n,
-                 const double *baseline, const double *gain, const double *unit, double *out, int32_t *sums);
+                 const double *baseline, const double *gain, const double *unit, bool single, void *out, int32_t *sums);
   bool (*range)(const float *rows, int64_t leads, int64_t n, float *low, float *high);
   bool (*lead_facts)(const float *rows, int64_t leads, int64_t n, int64_t reach, int64_t half, int64_t step,
                      const Facts &facts);
@@ -70,13 +78,19 @@ struct Kernels {
                        float *out);
   bool (*lead_weights)(const float *energy, int64_t leads, int64_t n, const Weighing &weighing, float *contrast,
                        float *height, float *weight);
+  // limb: the places of I, II and III, or null, and with it `spans` and `sizes` are left alone.
+  void (*compare_leads)(const Filter &qrs_filter, const float *rows, int64_t leads, int64_t n, const int64_t *limb,
+                        int64_t left_out, double *products, float *spans, double *sizes);
   void (*strongest)(const float *windows, int64_t leads, int64_t count, int64_t size, const float *weight,
                     int64_t *place);
   void (*pieces)(const float *windows, int64_t leads, int64_t count, int64_t size, const int64_t *likely,
                  int64_t likely_count, const float *weight, float *out);
   void (*correlate)(const Pieces &pieces, float unknown, float *out);
-  void (*cut)(const float *rows, int64_t leads, int64_t n, const Beats &beats, float flat, float *tokens, bool *valid);
-  void (*quantise)(const float *rows, int64_t leads, int64_t n, int64_t used, const float *gain, int16_t *out);
+  void (*cut)(const float *rows, int64_t leads, int64_t n, const Beats &beats, float flat, double fs, const Grid &grid);
+  // Medians [leads][size] over windows of that size, which lie inside the rows.
+  void (*window_medians)(const float *rows, int64_t leads, int64_t n, const int64_t *starts, int64_t windows,
+                         int64_t size, float *out);
+  void (*quantise)(const float *rows, int64_t leads, int64_t n, int16_t *out, float *gain);
 };
 
 namespace generic {

@@ -7,25 +7,49 @@
 namespace clear_signal {
 namespace CK_ISA {
 
-// The element of rank size / 2 of each of kLanes windows, lane by lane: window[i * stride] holds their i-th elements.
-// It is the one with as many before it in order, where the first of equals comes first. Counts are kept as floats, to
-// need no other kind of vector.
-CK_INLINE Vec<float> upper_medians(const float *window, int64_t size, int64_t stride) {
-  const Vec<float> rank = splat(static_cast<float>(size / 2)), one = splat(1.0f), zero = splat(0.0f);
-  Vec<float> found = zero;
-  for (int64_t i = 0; i < size; ++i) {
-    const Vec<float> x = load(window + i * stride);
-    Vec<float> before = zero;
-    for (int64_t j = 0; j < i; ++j) before = load(window + j * stride) <= x ? before + one : before;
-    for (int64_t j = i + 1; j < size; ++j) before = load(window + j * stride) < x ? before + one : before;
-    found = before == rank ? x : found;
+// Puts `size` vectors in order, lane by lane, by Batcher's odd-even merges.
+CK_INLINE void sort_lanes(float *window, int64_t size) {
+  constexpr int64_t kWidth = kLanes<float>;
+  for (int64_t merged = 1, log = 1; merged < size; merged *= 2, ++log) { // stretches of that length are in order
+    for (int64_t apart = merged; apart > 0; apart /= 2) {
+      for (int64_t first = apart % merged; first + apart < size; first += 2 * apart) {
+        const int64_t end = first + apart < size - apart ? first + apart : size - apart;
+        for (int64_t i = first; i < end; ++i) {
+          if (i >> log != (i + apart) >> log) continue;
+          float *low = window + i * kWidth, *high = low + apart * kWidth;
+          const Vec<float> x = load(low), y = load(high);
+          store(low, x < y ? x : y);
+          store(high, x < y ? y : x);
+        }
+      }
+    }
   }
-  return found + zero; // no -0
+}
+
+// Median of `size` samples around each place; beyond the ends the outermost sample goes on.
+inline void running_median_everywhere(const float *rows, int64_t leads, int64_t n, int64_t size, float *out) {
+  constexpr int64_t kWidth = kLanes<float>;
+  const int64_t half = size / 2, whole = (n + kWidth - 1) / kWidth * kWidth;
+  Scratch<float> line(whole + size), window(size * kWidth);
+  for (int64_t lead = 0; lead < leads; ++lead) {
+    const float *row = rows + lead * n;
+    for (int64_t i = 0; i < half; ++i) line[i] = row[0];
+    std::memcpy(line.get() + half, row, n * sizeof(float));
+    for (int64_t i = half + n; i < whole + size; ++i) line[i] = row[n - 1];
+    for (int64_t first = 0; first < n; first += kWidth) {
+      for (int64_t i = 0; i < size; ++i) store(window.get() + i * kWidth, load(line.get() + first + i));
+      sort_lanes(window.get(), size);
+      float *middle = window.get() + half * kWidth;
+      store(middle, load(middle) + splat(0.0f)); // no -0
+      std::memcpy(out + lead * n + first, middle, (n - first < kWidth ? n - first : kWidth) * sizeof(float));
+    }
+  }
 }
 
 // Median of `size` samples around each `every`-th place, which its neighbours share; see order_statistics.py.
 inline void running_median(const float *rows, int64_t leads, int64_t n, int64_t size, int64_t every, float *out) {
   const int64_t places = (n + every - 1) / every, first = every / 2 - size / 2, lanes = kLanes<float>;
+  if (every == 1) return running_median_everywhere(rows, leads, n, size, out);
   const int64_t windows = (leads * places + lanes - 1) / lanes * lanes;
   Scratch<float> window(size * lanes), median(windows);
   for (int64_t start = 0; start < windows; start += lanes) {
@@ -38,10 +62,32 @@ inline void running_median(const float *rows, int64_t leads, int64_t n, int64_t 
         window[i * lanes + lane] = row[at < 0 ? 0 : at < n ? at : n - 1];
       }
     }
-    store(median.get() + start, upper_medians(window.get(), size, lanes));
+    sort_lanes(window.get(), size);
+    store(median.get() + start, load(window.get() + size / 2 * lanes) + splat(0.0f)); // no -0
   }
   for (int64_t lead = 0; lead < leads; ++lead) {
     for (int64_t i = 0; i < n; ++i) out[lead * n + i] = median[lead * places + i / every];
+  }
+}
+
+// Medians [leads][size] over windows, sample by sample.
+inline void window_medians(const float *rows, int64_t leads, int64_t n, const int64_t *starts, int64_t windows,
+                           int64_t size, float *out) {
+  constexpr int64_t kWidth = kLanes<float>;
+  Scratch<float> window(windows * kWidth);
+  std::memset(window.get(), 0, windows * kWidth * sizeof(float));
+  float *const upper = window.get() + windows / 2 * kWidth;
+  for (int64_t lead = 0; lead < leads; ++lead) {
+    for (int64_t first = 0; first < size; first += kWidth) {
+      const int64_t here = size - first < kWidth ? size - first : kWidth;
+      for (int64_t w = 0; w < windows; ++w) {
+        std::memcpy(window.get() + w * kWidth, rows + lead * n + starts[w] + first, here * sizeof(float));
+      }
+      sort_lanes(window.get(), windows);
+      const Vec<float> lower = load(windows % 2 ? upper : upper - kWidth);
+      store(upper, (lower + load(upper)) * 0.5f + splat(0.0f)); // no -0
+      std::memcpy(out + lead * size + first, upper, here * sizeof(float));
+    }
   }
 }
 

@@ -2,6 +2,7 @@
 #include "kernels.h"
 
 #include "checks.h"
+#include "compare.h"
 #include "correlate.h"
 #include "curve.h"
 #include "decode.h"
@@ -18,10 +19,10 @@ namespace {
 #define CK_STRING_OF(x) #x
 #define CK_STRING(x) CK_STRING_OF(x)
 
-const Kernels kKernels = {CK_STRING(CK_ISA), filter,       filter_around,  decode,          range,
-                          lead_facts,        ranked,       running_median, running_maximum, cell_extremes,
-                          weighed_sum,       slope_energy, lead_weights,   strongest,       pieces,
-                          correlate,         cut,          quantise};
+const Kernels kKernels = {
+    CK_STRING(CK_ISA), filter,          filter_around, decode,      range,          lead_facts,   ranked,
+    running_median,    running_maximum, cell_extremes, weighed_sum, slope_energy,   lead_weights, compare_leads,
+    strongest,         pieces,          correlate,     cut,         window_medians, quantise};
 
 } // namespace
 

@@ -18,18 +18,23 @@ import synthetic_ecg as made
 from hypothesis import given, settings
 
 from clear_hug.data import PrepareSettings, native, prepare, prepare_record, read_wfdb, wfdb_source
+from clear_hug.data.arm_leg import arm_leg_score
 from clear_hug.data.beat_candidates import search_beats
 from clear_hug.data.beat_evidence import rhythm
 from clear_hug.data.beat_settings import BeatSettings
 from clear_hug.data.beat_windows import beat_pieces, strongest_places
 from clear_hug.data.fir import fir_filter
+from clear_hug.data.lead_comparison import compare_leads
 from clear_hug.data.order_statistics import cell_count, cell_extremes, ranked, running_maximum, running_median
 from clear_hug.data.qrs_energy import QRSEnergy, lead_weights, weighed_sum
+from clear_hug.data.qrs_locate import locate_r_peaks
 from clear_hug.data.qrs_peaks import candidate_peaks, spaced_peaks
 from clear_hug.data.qrs_similarity import most_similar
+from clear_hug.data.resample import map_indices
 from clear_hug.data.sample_checks import finite_range, lead_facts
 from clear_hug.data.signal_rows import quantise
 from clear_hug.data.tokens import cut_tokens
+from clear_hug.leads import STANDARD_LEADS
 
 pytestmark = pytest.mark.skipif(native.KERNELS is None, reason="clear_hug._signal is not installed")
 
@@ -205,6 +210,40 @@ def test_tokens_and_stored_signals(peaks: set[int], beats: int, beat_samples: in
     signal, r_index = ROWS[:, :300].T, np.array(sorted(peaks), dtype=np.int64)
     same(lambda: cut_tokens(signal, r_index, fs=50.0, beats=beats, beat_samples=beat_samples, flat_mv=flat)[:4])
     same(lambda: quantise(signal[: 1 + len(peaks)] * np.float32(1.5)))
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    count=st.integers(1, 1234), leads=st.sets(st.integers(0, 11), max_size=12), scale=st.sampled_from([0.0, 1.0, 1e4])
+)
+def test_comparisons_of_leads(count: int, leads: set[int], scale: float) -> None:
+    names = tuple(STANDARD_LEADS[lead] for lead in sorted(leads))
+    rows = np.random.default_rng(count).standard_normal((len(names), count)).astype(np.float32)
+    same(lambda: tuple(compare_leads(rows * np.float32(scale), names, 100.0)[:3]))
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    peaks=st.sets(st.integers(0, 1233), max_size=25),
+    fs=st.sampled_from([50.0, 100.0, 250.0]),
+    leads=st.sampled_from([("I", "II"), ("II", "V1", "I"), ("V1", "V2", "V3")]),
+)
+def test_p_waves(peaks: set[int], fs: float, leads: tuple[str, ...]) -> None:
+    place = np.array(sorted(peaks), dtype=np.int64)
+    same(lambda: np.float64(arm_leg_score(STEPS[: len(leads)].T, place, leads, fs)))
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    rough=st.sets(st.integers(-20, 1260), max_size=15),
+    fs=st.sampled_from([100.0, 257.0, 500.0]),
+    ratio=st.sampled_from([(100.0, 500.0), (500.0, 100.0), (257.0, 360.0)]),
+)
+def test_places(rough: set[int], fs: float, ratio: tuple[float, float]) -> None:
+    place = np.array(sorted(rough), dtype=np.int64)
+    same(lambda: map_indices(place, *ratio, 1234))
+    weight = np.abs(np.random.default_rng(len(rough)).standard_normal((len(ROWS), len(place)))).astype(np.float32)
+    same(lambda: locate_r_peaks(ROWS, fs, place, weight, BeatSettings()))
 
 
 @pytest.mark.parametrize("fs", [100.0, 257.0, 400.0, 500.0])

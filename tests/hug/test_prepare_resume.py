@@ -82,7 +82,7 @@ def test_killed_while_reading(folder: Path, tmp_path: Path, after: int, store: s
     assert not (tmp_path / "out.partial").exists()
 
 
-FINISHING = ["np.save", "replacing", "write_shard", "file_hash", "write_json", "shutil.rmtree", "_publish"]
+FINISHING = ["np.save", "replacing", "write_shard", "file_checksum", "write_json", "shutil.rmtree", "_publish"]
 
 
 @pytest.mark.parametrize("store", ["tokens", "signals"])
@@ -116,6 +116,8 @@ def test_killed_while_finishing(
         with pytest.raises(Killed):
             prepare(source, tmp_path / "out", SETTINGS, store=store)
     assert not (tmp_path / "out").exists()
+    # What SIGKILL leaves of a file that has not taken its name yet.
+    (tmp_path / "out.partial" / ".tokens.0badcafe.npy").write_bytes(b"half")
     prepare(source, tmp_path / "out", SETTINGS, store=store)
     assert _files(tmp_path / "out") == _files(tmp_path / "whole")
     BeatStore.open(tmp_path / "out").verify()
