@@ -18,7 +18,7 @@ import torch
 
 from attn.cases import DIRECTIONS, Direction, select
 from attn.contenders import contenders
-from attn.machine import keep_freed_memory, survey
+from attn.machine import keep_freed_memory, survey, take_huge_pages
 from attn.measure import Result, measure
 from attn.plot import draw_scaling
 from attn.report import ratios, table, write_csv
@@ -45,6 +45,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         default="keep",
         help="on a CPU under glibc: keep freed memory for the next call (default) or return it to the system",
     )
+    parser.add_argument(
+        "--pages",
+        choices=("default", "huge"),
+        default="default",
+        help="on a CPU under Linux: let PyTorch ask for huge pages, as with THP_MEM_ALLOC_ENABLE=1 (not by default)",
+    )
     parser.add_argument("--budget", type=float, default=20, help="seconds of rounds for each table (default 20)")
     parser.add_argument("--quick", action="store_true", help="a second for each table, and nothing that compiles")
     parser.add_argument("--csv", type=Path, help="write all results to this file")
@@ -56,6 +62,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure, print, and return 0; 1 if a contender gave a wrong result, or one of ours failed."""
     options = parse(arguments)
     device = torch.device(options.device)
+    huge = device.type == "cpu" and options.pages == "huge"
+    if huge and not take_huge_pages():
+        raise SystemExit("--pages huge: this system has no transparent huge pages, or they are switched off")
     if options.threads:
         torch.set_num_threads(options.threads)
     kept = device.type == "cpu" and options.memory == "keep" and keep_freed_memory()
@@ -75,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown := set(names) - set(everyone):
         raise SystemExit(f"--contenders: unknown {', '.join(sorted(unknown))}; choose from {', '.join(everyone)}")
 
-    machine = survey(device)
+    machine = survey(device, huge)
     print(machine.describe() + ("; freed memory is kept" if kept else ""))
     print("\n".join(f"  {name:10}{everyone[name].about}" for name in names), "\n")
     results: list[Result] = []

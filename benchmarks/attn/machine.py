@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
 import platform
 import re
 import subprocess
@@ -34,10 +35,10 @@ class Machine:
         )
 
 
-def survey(device: torch.device) -> Machine:
+def survey(device: torch.device, huge_pages: bool = False) -> Machine:
     """Name the machine and what runs on it."""
     return Machine(
-        device=device_name(device),
+        device=device_name(device) + (", huge pages" if huge_pages else ""),
         threads=torch.get_num_threads(),
         torch_version=torch.__version__,
         python_version=platform.python_version(),
@@ -90,6 +91,18 @@ def free_memory(device: torch.device) -> int:
         return torch.cuda.mem_get_info(device)[0]
     match = re.search(r"MemAvailable:\s*(\d+) kB", _read("/proc/meminfo"))
     return int(match[1]) * 1024 if match else 8 * 2**30
+
+
+def take_huge_pages() -> bool:
+    """Make PyTorch ask for huge pages for large tensors from now on; False where it does not take the request.
+
+    It does if it has not allocated anything yet, as it reads its setting THP_MEM_ALLOC_ENABLE once.
+    """
+    setting = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    if not setting.exists() or "[never]" in setting.read_text():
+        return False
+    os.environ["THP_MEM_ALLOC_ENABLE"] = "1"
+    return True
 
 
 def keep_freed_memory() -> bool:

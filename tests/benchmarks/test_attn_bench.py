@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -150,3 +152,25 @@ def test_command_prints_tables_and_writes_csv(tmp_path: Path, capsys: pytest.Cap
     assert {"gather", "sdpa-mask"} <= ran
     for row in rows:
         assert bool(row["p50_ms"]) != bool(row["not_run_because"])
+
+
+def test_huge_pages_are_named_or_refused() -> None:
+    # In a process of its own: PyTorch reads the setting once, and memory stays as it was allocated.
+    script = Path(attn_bench.__file__)
+    arguments = [
+        "--device",
+        "cpu",
+        "--cases",
+        "scale-t15",
+        "--contenders",
+        "gather",
+        "--budget",
+        "0",
+        "--pages",
+        "huge",
+    ]
+    done = subprocess.run([sys.executable, str(script), *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        assert "no transparent huge pages, or they are switched off" in done.stderr
+    else:
+        assert ", huge pages; " in done.stdout.splitlines()[0]
