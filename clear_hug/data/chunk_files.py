@@ -69,7 +69,7 @@ def _entry(row: PreparedRow) -> dict[str, Any]:
         "fs": row.fs,
         "duration": round(row.duration, 6),
         "beats": row.beats_found,
-        "kept": min(row.beats_found, len(row.r_index)),
+        "kept": int(np.count_nonzero(row.r_index >= 0)),
         "samples": 0 if row.signal is None else len(row.signal.samples),
         "flag": row.flag,
         "notes": list(row.notes),

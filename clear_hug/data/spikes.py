@@ -12,6 +12,7 @@ __all__ = ["remove_spikes"]
 
 _LOWEST_FS = 240.0  # below this the recorder's own filter has already smeared the spikes
 _REPAIR_S = 0.012
+_TOGETHER = 1 << 16  # windows at a time, so that noise all day long takes little memory
 
 
 def remove_spikes(
@@ -40,10 +41,15 @@ def remove_spikes(
     if not spiky.any():
         return rows
     out = rows.copy()
-    width, around = 2 * round(_REPAIR_S * fs) + 1, np.arange(-reach, reach + 1)
+    width = 2 * round(_REPAIR_S * fs) + 1
     for lead in np.flatnonzero(spiky):
         spikes = (curvature(rows[lead : lead + 1], reach)[0] > threshold_mv).nonzero()[0] + reach
-        near = np.unique(np.minimum(np.maximum(spikes[:, None] + around, 0), rows.shape[1] - 1))
-        windows = sliding_window_view(np.pad(rows[lead], width // 2, "edge"), width)[near]  # [samples, width]
-        out[lead, near] = np.sort(windows, axis=1)[:, width // 2]
+        near = np.zeros(rows.shape[1], dtype=bool)
+        for offset in range(-reach, reach + 1):
+            near[np.minimum(np.maximum(spikes + offset, 0), rows.shape[1] - 1)] = True
+        windows = sliding_window_view(np.pad(rows[lead], width // 2, "edge"), width)  # [n, width]
+        places = near.nonzero()[0]
+        for start in range(0, len(places), _TOGETHER):
+            some = places[start : start + _TOGETHER]
+            out[lead, some] = np.sort(windows[some], axis=1)[:, width // 2]
     return out
