@@ -58,7 +58,8 @@ sanitize: $(READY)
 		LD_PRELOAD="$$($(or $(CXX),g++) -print-file-name=libasan.so) $$($(or $(CXX),g++) -print-file-name=libubsan.so)" && \
 		$(abspath $(BIN))/python -c 'import clear_hug._signal as s, clear_kernels._cpu as m; \
 			assert "sanitize" in m.__file__ and "sanitize" in s.__file__, (m.__file__, s.__file__)' && \
-		$(abspath $(BIN))/python -m pytest tests/hug/test_native.py tests/hug/test_fir.py -p no:cacheprovider && \
+		$(abspath $(BIN))/python -m pytest tests/hug/test_native.py tests/hug/test_wfdb_plain.py \
+			tests/hug/test_fir.py -p no:cacheprovider && \
 		$(abspath $(BIN))/python -m pytest tests/kernels -k "cpu and not compile" \
 			--ignore-glob='*/test_cuda*' --ignore-glob='*/test_triton*' -p no:cacheprovider --durations=5
 	CLEAR_KERNELS_SANITIZE=1 $(BIN)/python -m pytest tests/kernels/test_cuda_sanitized.py
