@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -57,12 +56,9 @@ def check_electrodes(
     flat = _nearly_flat(compared, nearly_flat)
     comparisons = _comparisons(leads)
     # All that is compared are weighed sums of leads, whose products follow from those of the leads.
-    if not comparisons.which or not comparisons.any_below(compared.products, -opposite):
+    suspects = comparisons.below(compared.products, -opposite)
+    if not suspects:
         return ElectrodeFindings(nearly_flat=flat)
-    found = comparisons.correlations(compared.products)
-    suspects = sorted(
-        (value, *which) for value, which in zip(found, comparisons.which, strict=True) if value < -opposite
-    )
     against: dict[str, list[str]] = {"limb": [], "precordial": [], "against V6": []}
     for _, kind, lead in suspects:
         against[kind].append(lead)
@@ -95,19 +91,17 @@ class _Comparisons:
     which: tuple[tuple[str, str], ...]
     weights: NDArray[np.float64]
 
-    def any_below(self, products: NDArray[np.float64], limit: float) -> bool:
-        """Whether a correlation is below a limit."""
-        one, other, both = (self.weights @ products.reshape(-1)).reshape(3, -1)
-        return bool((both < limit * np.sqrt(np.abs(one * other))).any())
+    def below(self, products: NDArray[np.float64], limit: float) -> list[tuple[float, str, str]]:
+        """Correlations below a negative limit, the lowest first, each with what it is about.
 
-    def correlations(self, products: NDArray[np.float64]) -> list[float]:
-        """From the products [leads, leads] of each lead with each; 0 where a sum is zero throughout."""
-        sums = (self.weights @ products.reshape(-1)).tolist()
-        count = len(self.which)
-        sizes = [
-            math.sqrt(max(one * other, 0.0)) for one, other in zip(sums[:count], sums[count : 2 * count], strict=True)
-        ]
-        return [both / size if size > 0 else 0.0 for both, size in zip(sums[2 * count :], sizes, strict=True)]
+        Args:
+            products: [leads, leads], of each lead with each. A sum that is zero throughout correlates with nothing.
+            limit: see above.
+        """
+        one, other, both = (self.weights @ products.reshape(-1)).reshape(3, -1)  # [comparisons] each
+        size = np.sqrt(np.maximum(one * other, 0.0))
+        found = (both < limit * size) & (size > 0.0)
+        return sorted((float(both[place] / size[place]), *self.which[place]) for place in found.nonzero()[0])
 
 
 @lru_cache(maxsize=256)

@@ -1,7 +1,7 @@
 """The plainest WFDB records, which most data sets are made of, read with one compiled look at their header.
 
 All their signals lie in one file of format 16, at one rate and one after another. Whatever is unusual or wrong about a
-record is left to `wfdb_reader.py`, which reads these too, in twice the time, and says what is wrong.
+record is left to `wfdb_reader.py`, which reads these too, and says what is wrong.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 // The kernels of clear_hug._signal, and the instruction-set variants of them that are linked into this build.
 //
 // Each has a twin in NumPy, in the Python module that calls it, which gives the same bits: sums are taken in the order
-// that is written down here, nothing is fused or reassociated (-ffp-contract=off), and lanes of a vector never meet.
+// that is written down here, nothing is fused (but in quotient.h, which is exact) or reassociated (-ffp-contract=off),
+// and lanes of a vector never meet.
 #pragma once
 
 #include <cstdint>
