@@ -18,7 +18,7 @@ import torch
 
 from attn.cases import DIRECTIONS, Direction, select
 from attn.contenders import contenders
-from attn.machine import keep_freed_memory, survey, take_huge_pages
+from attn.machine import keep_freed_memory, spare_memory, survey, take_huge_pages
 from attn.measure import Result, measure
 from attn.plot import draw_scaling
 from attn.report import ratios, table, write_csv
@@ -89,6 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
     print("\n".join(f"  {name:10}{everyone[name].about}" for name in names), "\n")
     results: list[Result] = []
     for case in cases:
+        fences = spare_memory(case.min_bytes("forward") // 3) if kept else []  # a result is a quarter of those bytes
         for direction in directions:
             entrants = [everyone[name] for name in names]
             if case in scaling:
@@ -98,6 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
             results += rows
             if options.csv:  # after every table, so that what was measured outlives what fails later
                 write_csv(options.csv, results, machine)
+        del fences
     print(ratios(results, device))
     if options.plot:
         draw_scaling(options.plot, [result for result in results if result.case in scaling], machine)

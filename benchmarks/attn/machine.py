@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,17 @@ def keep_freed_memory() -> bool:
         return False
     m_trim_threshold, m_mmap_max, off = -1, -4, -1
     return bool(mallopt(m_trim_threshold, off)) and bool(mallopt(m_mmap_max, 0))
+
+
+def spare_memory(size: int, pieces: int = 8) -> list[Tensor]:
+    """Leave free pieces of `size` bytes in the heap, for as long as the fences between them, which it returns, are held.
+
+    Before 2.38, glibc often cannot use a piece that was freed for an aligned request of the same size again (its bug
+    14581): the heap goes on to new pages, call by call, even if it keeps what was freed.
+    """
+    fence = max(size // 64, 1)
+    turns = [(torch.empty(size, dtype=torch.uint8), torch.empty(fence, dtype=torch.uint8)) for _ in range(pieces)]
+    return [held for _, held in turns]
 
 
 def peak_memory(device: torch.device, call: Callable[[], object]) -> int | None:

@@ -23,6 +23,7 @@ Call = Callable[[], object]
 
 MOST_SETS = 128
 WARM_UP = 3
+LEAST_ROUNDS = 5
 
 
 @dataclass(frozen=True)
@@ -95,16 +96,20 @@ def measure(
 
 
 def _take_turns(calls: list[list[Call]], device: torch.device, budget_s: float) -> list[list[float]]:
-    """Rounds in which each contender is timed once, on the next inputs, until the budget is used: at least three.
+    """Rounds in which each contender is timed once, on the next inputs, until the budget is used: at least five.
 
     A call on other inputs comes before each timed one, so that threads are awake and code is warm after another's turn.
+    A round before the first is not timed: the measurement of memory gave all free pages back to the system.
     """
     clock = clock_for(device)
     turns = [itertools.cycle(own) for own in calls]
     times: list[list[float]] = [[] for _ in calls]
+    for turn in turns:
+        next(turn)()
+        next(turn)()
     start = time.perf_counter()
     for done in range(200):
-        if done >= 3 and time.perf_counter() - start > budget_s:
+        if done >= LEAST_ROUNDS and time.perf_counter() - start > budget_s:
             break
         for turn, taken in zip(turns, times, strict=True):
             next(turn)()

@@ -48,6 +48,7 @@ template <class C, class W> struct ClassRows {
   void add(const Group &group, const C *logits, const C *const *values, C *table, const Philox &philox, C scale, C gain,
            Ahead &ahead) {
     const int64_t stride = round_up<C>(leads);
+    if (group.whole && !philox.active()) return add_whole(logits, values, table, scale, ahead);
     for (int64_t r = 0; r < group.most_of_lead * stride; r += kLanes<C>) store(table + r, splat(kMinusInfinity<C>));
     for (int i = 0; i < group.size; ++i) table[group.place[i] * stride + group.lead[i]] = logits[i];
     sofar.fold(table, stride, group.most_of_lead, leads, scale);
@@ -57,6 +58,16 @@ template <class C, class W> struct ClassRows {
       const C weight = table[group.place[i] * stride + lead] * philox.factor<C>(lead, group.position[i], gain);
       const C shrink = group.place[i] == 0 ? sofar.factor[lead] : C(1);
       rescale_add<C>(rows + lead * width, shrink, weight, values[i], width);
+    }
+  }
+
+  // The same for a heartbeat whose weights stand in the order of the leads.
+  void add_whole(const C *logits, const C *const *values, C *weights, C scale, Ahead &ahead) {
+    for (int64_t r = 0; r < leads; r += kLanes<C>) store(weights + r, load(logits + r));
+    sofar.fold(weights, 0, 1, leads, scale);
+    for (int64_t i = 0; i < leads; ++i) {
+      ahead.lines<&Pace::row>();
+      rescale_add<C>(rows + i * width, sofar.factor[i], weights[i], values[i], width);
     }
   }
 

@@ -138,7 +138,7 @@ template <class T, int VECTORS> struct Forward {
       dots<C>(group_k.rows, keys, group_q.rows, queries, width, scores, stride, ahead);
       pair_dots<C>(group_q.rows, own_k, queries, width, scores + keys * stride, ahead);
     }
-    pair_dots<C>(own_q, group_k.rows, keys, width, class_logits, ahead);
+    pair_dots<C>(own_q, group_k.rows, keys, width, class_logits, ahead, true);
   }
 
   void attend_locally(Head &head) {

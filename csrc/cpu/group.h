@@ -16,6 +16,7 @@ struct Group {
   int lead[kMaxGroup];          // of each valid beat
   int place[kMaxGroup];         // of each valid beat among those of its lead
   int most_of_lead = 0;         // valid beats of the lead that has most
+  bool whole = false;           // one valid beat of every lead, in their order
   bool visible[kMaxGroup];      // is the valid beat global?
   int query[kMaxGroup];         // index into `position` of each local beat
   int64_t padded_at[kMaxGroup]; // position of each padding beat
@@ -57,6 +58,7 @@ inline void fill_group(const Problem &p, int64_t batch, int64_t index, Group &gr
   }
   group.size = size;
   group.most_of_lead = size > 0 ? 1 : 0;
+  group.whole = grid && size == p.leads;
   if (!grid) count_places(group);
   group.local = local;
   group.padding = padding;

@@ -44,30 +44,42 @@ CK_INLINE void dots_tile(const C *const *a, const C *const *b, W width, C *out, 
 
 // out[i * stride + j] = a_i . b_j for m rows of a and n rows of b. Four columns are written at a time: `stride` is a
 // multiple of 4. Behind column n stand repeated values, then zeros up to round_up(n).
+//
+// Rows of b are gone through forth and back: where leads lie a multiple of 4 kB apart, only eight rows fit the
+// first-level cache at a time, and going round would meet none of them again.
 template <class C, class W>
 inline void dots(const C *const *a, int m, const C *const *b, int n, W width, C *out, int64_t stride, Ahead &ahead) {
   const bool near = ahead.has_near();
-  for (int j = 0; j < n; j += kDotCols) {
-    const C *cols[kDotCols];
-    const int nj = n - j < kDotCols ? n - j : kDotCols;
-    for (int c = 0; c < kDotCols; ++c) cols[c] = b[c < nj ? j + c : j];
-    int i = 0;
-    for (; i + kDotRows <= m; i += kDotRows) {
-      dots_tile<C, kDotRows>(a + i, cols, width, out + i * stride + j, stride, ahead, near && j == 0, near && i == 0);
+  const int tiles = (n + kDotCols - 1) / kDotCols;
+  bool back = false;
+  for (int i = 0; i < m; back = !back) {
+    const bool full = i + kDotRows <= m;
+    for (int t = 0; t < tiles; ++t) {
+      const int j = (back ? tiles - 1 - t : t) * kDotCols;
+      const C *cols[kDotCols];
+      const int nj = n - j < kDotCols ? n - j : kDotCols;
+      for (int c = 0; c < kDotCols; ++c) cols[c] = b[c < nj ? j + c : j];
+      C *to = out + i * stride + j;
+      const bool near_a = near && t == 0, near_b = near && i == 0;
+      if (full) {
+        dots_tile<C, kDotRows>(a + i, cols, width, to, stride, ahead, near_a, near_b);
+      } else {
+        dots_tile<C, 1>(a + i, cols, width, to, stride, ahead, near_a, near_b);
+      }
     }
-    for (; i < m; ++i) {
-      dots_tile<C, 1>(a + i, cols, width, out + i * stride + j, stride, ahead, near && j == 0, near && i == 0);
-    }
+    i += full ? kDotRows : 1;
   }
   for (int64_t j = (n + kDotCols - 1) / kDotCols * kDotCols; j < round_up<C>(n); j += kDotCols) {
     for (int i = 0; i < m; ++i) std::memset(out + i * stride + j, 0, kDotCols * sizeof(C));
   }
 }
 
-// out[i] = a_i . b_i for m pairs of rows, then zeros up to round_up(m).
+// out[i] = a_i . b_i for m pairs of rows, then zeros up to round_up(m). With `back`, the last pairs come first, for
+// rows of which the last ones are still in the first-level cache.
 template <class C, class W>
-inline void pair_dots(const C *const *a, const C *const *b, int m, W width, C *out, Ahead &ahead) {
-  for (int i = 0; i < m; i += 4) {
+inline void pair_dots(const C *const *a, const C *const *b, int m, W width, C *out, Ahead &ahead, bool back = false) {
+  for (int done = 0; done < m; done += 4) {
+    const int i = back ? (m - 1) / 4 * 4 - done : done;
     Vec<C> acc[4] = {};
     const int mi = m - i < 4 ? m - i : 4;
     const C *left[4], *right[4];
