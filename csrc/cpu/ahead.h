@@ -102,7 +102,10 @@ private:
   // A page's first access walks the page table, and the instructions behind it wait. Asked for together, several walks
   // go on at a time.
   void walk_pages() const {
-    for (int i = 0; i < rows_; ++i) __builtin_prefetch(start_[i], 0, kSecondLevel);
+    for (int i = 0; i < rows_; ++i) {
+      __builtin_prefetch(start_[i], 0, kSecondLevel);
+      __builtin_prefetch(start_[i] + bytes_ - 1, 0, kSecondLevel);
+    }
   }
 
   // Where the work had fewer steps than there are lines.
