@@ -120,7 +120,7 @@ def keep_freed_memory() -> bool:
 
 
 def spare_memory(size: int, pieces: int = 8) -> list[Tensor]:
-    """Leave free pieces of `size` bytes in the heap, for as long as the fences between them, which it returns, are held.
+    """Leave free pieces of `size` bytes in the heap, as long as the fences between them, which it returns, are held.
 
     Before 2.38, glibc often cannot use a piece that was freed for an aligned request of the same size again (its bug
     14581): the heap goes on to new pages, call by call, even if it keeps what was freed.
