@@ -1,8 +1,8 @@
 """Fetching open data sets from PhysioNet: resumable, every file compared with its published checksum.
 
-Plain HTTP with `requests`. The public client of the `wfdb` package (`dl_database`, `dl_files`) writes under the final
-name from the first byte on, compares sizes instead of checksums, takes the newest version instead of a named one, holds
-whole files in memory, and waits for a silent server without end.
+Bytes come through `wfdb`'s PhysioNet client. Its `dl_files` is not used: it writes under the final name from the first
+byte on, compares sizes instead of checksums, takes the newest version instead of a named one, and holds whole files in
+memory.
 """
 
 from __future__ import annotations
@@ -16,16 +16,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-import requests
-
 from clear_hug.data.remote_sets import PHYSIONET, DownloadError, RemoteSet
-from clear_hug.data.transfer import fetch, new_session
+from clear_hug.data.transfer import CONNECTIONS, fetch, limit_waiting
 from clear_hug.files import file_hash
 
-__all__ = ["CONNECTIONS", "DownloadResult", "RemoteFile", "download", "list_files"]
-
-CONNECTIONS = 2
-"""At a time; PhysioNet asks for no more."""
+__all__ = ["DownloadResult", "RemoteFile", "download", "list_files"]
 
 _SUMS = "SHA256SUMS.txt"
 _BATCH = 1000  # files handed to the threads at a time: the largest data set has 1.6 million
@@ -73,8 +68,7 @@ def download(
             file matches `only`; what was fetched stays.
     """
     out = Path(out)
-    session = new_session(CONNECTIONS)
-    listed = list_files(remote, server, session)
+    listed = list_files(remote, server)
     files = [file for file in listed if not only or any(fnmatchcase(file.path, pattern) for pattern in only)]
     if not files:
         raise DownloadError(f"{remote.name} has no file that matches {' or '.join(only) or 'anything'}")
@@ -87,7 +81,7 @@ def download(
         try:
             for begin in range(0, len(missing), _BATCH):
                 batch = missing[begin : begin + _BATCH]
-                jobs = [pool.submit(_fetch, session, file, out / file.path, stop) for file in batch]
+                jobs = [pool.submit(_fetch, file, out / file.path, stop) for file in batch]
                 for number, job in enumerate(as_completed(jobs), begin + 1):
                     received += job.result()
                     if on_file is not None:
@@ -99,22 +93,20 @@ def download(
     return DownloadResult(len(missing), there, received)
 
 
-def list_files(
-    remote: RemoteSet, server: str | None = None, session: requests.Session | None = None
-) -> list[RemoteFile]:
+def list_files(remote: RemoteSet, server: str | None = None) -> list[RemoteFile]:
     """All files of a data set, from its published list of checksums.
 
     Args:
         remote: which one.
         server: see `download`.
-        session: None for a new one.
 
     Raises:
         DownloadError: the list cannot be had, or a line of it is no checksum and path.
     """
     base = posixpath.join(server or PHYSIONET, remote.directory)
     sums = io.BytesIO()
-    fetch(session or new_session(1), posixpath.join(base, _SUMS), sums, threading.Event())
+    limit_waiting()
+    fetch(posixpath.join(base, _SUMS), sums, threading.Event())
     files = []
     for number, line in enumerate(sums.getvalue().decode("utf-8", errors="replace").splitlines(), 1):
         sha256, _, path = line.strip().partition(" ")
@@ -129,7 +121,7 @@ def list_files(
     return files
 
 
-def _fetch(session: requests.Session, file: RemoteFile, target: Path, stop: threading.Event) -> int:
+def _fetch(file: RemoteFile, target: Path, stop: threading.Event) -> int:
     """Fetch one file, continuing its `.part`; a checksum that differs is given a second chance from the start."""
     part = target.with_name(target.name + ".part")
     received = 0
@@ -137,7 +129,7 @@ def _fetch(session: requests.Session, file: RemoteFile, target: Path, stop: thre
         target.parent.mkdir(parents=True, exist_ok=True)
         for _ in range(2):
             with part.open("a+b") as stream:
-                received += fetch(session, file.url, stream, stop)
+                received += fetch(file.url, stream, stop)
             if stop.is_set():
                 return received
             if file_hash(part) == file.sha256:

@@ -17,13 +17,13 @@ from clear_hug.data.download import download, list_files
 from clear_hug.data.remote_sets import REMOTE_SETS, DownloadError, RemoteSet, remote_set
 
 SET = RemoteSet("made", "made/1.0.0", "1 MB")
-BLOCK = 1000
+BLOCK = 4096  # bytes that wfdb's client takes at a time
 CONTENT = {
     "RECORDS": b"a/1\na/2\n",
     "a/1.hea": b"1 1 500 5\n",
-    "a/1.dat": bytes(range(256)) * 20,
+    "a/1.dat": bytes(range(256)) * 80,
     "a/2.hea": b"2 1 500 5\n",
-    "a/2.dat": bytes(reversed(range(256))) * 10,
+    "a/2.dat": bytes(reversed(range(256))) * 40,
     "empty.txt": b"",
 }
 
@@ -97,7 +97,6 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(transfer, "_BLOCK", BLOCK)
     monkeypatch.setattr(transfer, "_PAUSE_S", 0.0)
     monkeypatch.setitem(REMOTE_SETS, "made", SET)
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
@@ -161,9 +160,9 @@ def test_killed_between_blocks_it_resumes(server: Server, tmp_path: Path, monkey
 
 
 def test_a_line_that_breaks_is_tried_again_from_where_it_broke(server: Server, tmp_path: Path) -> None:
-    server.cut_short = [3000, 1500]
+    server.cut_short = [3 * BLOCK + 100, BLOCK + 100]
     result = download(SET, tmp_path / "out", server=server.url, only=["a/1.dat"])
-    assert server.asked("1.dat") == [0, 3000, 4000]  # whole blocks are kept
+    assert server.asked("1.dat") == [0, 3 * BLOCK, 4 * BLOCK]  # whole blocks are kept
     assert result.received == len(CONTENT["a/1.dat"])
     assert _files(tmp_path / "out") == {"a/1.dat": CONTENT["a/1.dat"]}
 
