@@ -13,13 +13,14 @@ import argparse
 import csv
 import importlib.util
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from clear_hug.files import replacing
 
 ROOT = Path(__file__).resolve().parents[1]
 USES = ("local", "visible", "all_visible", "packed", "long")
@@ -56,11 +57,10 @@ def print_row(values: list[str]) -> None:
 
 def write_csv(path: Path, found: list[dict[str, Any]]) -> None:
     """Write the table in one step, so that no reader sees half of it."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".csv", newline="", delete=False) as file:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns())
         writer.writeheader()
         writer.writerows(found)
-    Path(file.name).replace(path)
 
 
 def main() -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,6 +15,7 @@ import numpy as np
 import wfdb
 from numpy.typing import NDArray
 
+from clear_hug.files import write_json, write_text
 from clear_hug.simulate.disorders import DISORDER_NAMES, DISORDERS
 from clear_hug.simulate.lead_field import twelve_leads
 from clear_hug.simulate.parameters import NoiseConfig
@@ -94,7 +94,7 @@ def write_dataset(
             progress(index + 1, records)
     table = io.StringIO(newline="")
     csv.writer(table, lineterminator="\n").writerows([["record", "split", *DISORDERS], *rows])
-    _write_text(folder / "labels.csv", table.getvalue())
+    write_text(folder / "labels.csv", table.getvalue())
     return folder / "labels.csv"
 
 
@@ -174,16 +174,4 @@ def _claim(folder: Path, settings: dict[str, Any]) -> None:
     elif any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty and not a simulated data set; choose another folder")
     else:
-        _write_text(manifest, json.dumps(wanted, indent=2) + "\n")
-
-
-def _write_text(path: Path, text: str) -> None:
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".partial-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        Path(partial).chmod(0o644)
-        Path(partial).replace(path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+        write_json(manifest, wanted)
