@@ -7,6 +7,7 @@ ids, an int64 seed tensor exactly when dropout is on, and a float scale. Nothing
 from __future__ import annotations
 
 import math
+import numbers
 from typing import NamedTuple
 
 import torch
@@ -210,9 +211,15 @@ def _canonical_lead(lead: Tensor, leads: int, batch: int, packed: int, device: t
 def _checked_dropout(dropout_p: float) -> float:
     if isinstance(dropout_p, Tensor):
         raise TypeError("dropout_p is a tensor; pass a float, such as dropout_p.item()")
+    _check_real("dropout_p", dropout_p)
     if not 0.0 <= dropout_p < 1.0:
         raise ValueError(f"{dropout_p=}; pass a probability with 0 <= dropout_p < 1")
     return float(dropout_p)
+
+
+def _check_real(name: str, value: float) -> None:
+    if not isinstance(value, (numbers.Real, torch.SymFloat, torch.SymInt)):
+        raise TypeError(f"{name}={value!r} has type {type(value).__name__}; pass a float")
 
 
 def _checked_scale(scale: float | None, head_dim: int) -> float:
@@ -220,6 +227,7 @@ def _checked_scale(scale: float | None, head_dim: int) -> float:
         return float(head_dim) ** -0.5
     if isinstance(scale, Tensor):
         raise TypeError("scale is a tensor; pass a float, such as scale.item()")
+    _check_real("scale", scale)
     if not (math.isfinite(scale) and scale > 0.0):
         raise ValueError(f"{scale=}; pass a finite factor above 0 for the logits, or None for 1/sqrt(D)")
     return float(scale)

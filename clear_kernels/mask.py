@@ -37,18 +37,19 @@ def attention_mask(leads: int, beats: int, visible: Tensor | bool | None = None,
 
     Raises:
         TypeError: If a mask is not a bool tensor, or a count not an int.
-        ValueError: If a mask has another shape, or the masks are on different devices.
+        ValueError: If a mask has another shape, or the masks differ in batch size or device.
     """
     check_count("leads", leads)
     check_count("beats", beats)
     if valid is not None:
         valid = check_mask("valid", valid, (leads, beats), None, None)
     device = valid.device if valid is not None else None
+    batch = valid.shape[0] if valid is not None and valid.dim() == 3 else None
     all_visible = visible is True
     if isinstance(visible, bool):
         visible = None
     if visible is not None:
-        visible = check_mask("visible", visible, (leads, beats), None, device)
+        visible = check_mask("visible", visible, (leads, beats), batch, device)
         device = visible.device
     return grid_mask(leads, beats, visible, valid, all_visible=all_visible, device=device)
 

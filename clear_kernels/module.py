@@ -80,9 +80,12 @@ class BeatSparseAttention(nn.Module):
         ``batch_first`` does not matter: this layer always takes [B, N, E].
 
         Raises:
+            TypeError: If ``mha`` is another kind of layer.
             ValueError: If ``mha`` has keys or values of another width, key and value biases, or a zero key, none of
                 which this layer has.
         """
+        if not isinstance(mha, nn.MultiheadAttention):
+            raise TypeError(f"mha has type {type(mha).__name__}; pass a torch.nn.MultiheadAttention")
         if mha.kdim != mha.embed_dim or mha.vdim != mha.embed_dim:
             raise ValueError(
                 f"{mha.kdim=} and {mha.vdim=} differ from {mha.embed_dim=}; convert a self-attention layer"

@@ -23,12 +23,14 @@ def select_leads(record: Record, leads: tuple[str, ...]) -> tuple[NDArray[np.flo
 
     Returns:
         float [n, leads] in mV, with NaN columns for leads that are neither there nor derivable from I and II (the
-        recording's own array where it has just these leads), and the notes that say which were derived or are missing.
+        recording's own array where it has just these leads), and the notes that say which were derived, are missing, or
+        are named but hold no finite sample.
     """
-    if record.leads == leads:
+    empty = _empty_leads(record)
+    if record.leads == leads and not empty:
         return record.signal, ()
     signal = np.full((len(leads), len(record.signal)), np.nan).T  # lead by lead in memory
-    place = {lead: index for index, lead in enumerate(record.leads)}
+    place = {lead: index for index, lead in enumerate(record.leads) if lead not in empty}
     derived: list[str] = []
     missing: list[str] = []
     for column, lead in enumerate(leads):
@@ -43,6 +45,18 @@ def select_leads(record: Record, leads: tuple[str, ...]) -> tuple[NDArray[np.flo
     notes = []
     if derived:
         notes.append(f"{' '.join(derived)} derived from I and II")
-    if missing:
-        notes.append(f"{' '.join(missing)} missing")
+    for leads_of, what in (
+        ([lead for lead in missing if lead not in empty], "missing"),
+        ([lead for lead in missing if lead in empty], "without a finite sample"),
+    ):
+        if leads_of:
+            notes.append(f"{' '.join(leads_of)} {what}")
     return signal, tuple(notes)
+
+
+def _empty_leads(record: Record) -> frozenset[str]:
+    """Leads without a finite sample. Nearly every recording begins with finite ones and is not looked at any further."""
+    if np.isfinite(record.signal[:1]).all():
+        return frozenset()
+    there = np.isfinite(record.signal).any(axis=0)
+    return frozenset(lead for lead, has in zip(record.leads, there, strict=True) if not has)

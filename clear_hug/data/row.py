@@ -79,7 +79,7 @@ def prepare_record(record: Record, settings: PrepareSettings, keep_signal: bool 
     if not grid.valid.any():
         return flagged("no usable lead: flat wherever there are beats", notes)
     if grid.beats_found > settings.slots:
-        notes += (f"{grid.beats_found} beats, first {settings.slots} kept; raise --beats",)
+        notes += (f"{grid.beats_found} beats, first {settings.slots} kept",)
     kept = None
     if keep_signal and grid.signal is not None:
         used = grid.valid.any(axis=1)  # [L]

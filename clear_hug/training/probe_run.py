@@ -84,8 +84,9 @@ def choose_task(store: BeatStore, task: str | None) -> str:
         return PREFERRED_TASK
     if len(store.tasks) == 1:
         return store.tasks[0]
-    known = ", ".join(store.tasks) or "none: prepare it with labels"
-    raise ValueError(f"which task? name one with --task; the store has {known}")
+    if not store.tasks:
+        raise ValueError("the store has no task to train on; prepare it with labels")
+    raise ValueError(f"which task? name one with --task; the store has {', '.join(store.tasks)}")
 
 
 def probe_data(

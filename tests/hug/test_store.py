@@ -46,7 +46,7 @@ def test_what_a_store_says(finished: tuple[Path, Path]) -> None:
     assert store.fs == 100.0
     assert [bool(flag) for flag in store.flags] == [False, True, False]
     assert store.usable.tolist() == [True, False, True]
-    assert store.notes[2] == "9 beats, first 6 kept; raise --beats"
+    assert store.notes[2] == "9 beats, first 6 kept"
     assert store.split.tolist() == [0, 1, 2]
     assert store.tasks == ["labels"]
     assert store.labels("labels").tolist() == [[1, 0], [0, 1], [1, 1]]
