@@ -104,8 +104,8 @@ def packed_view_attention(
         q: Queries [B, H, leads + n, D] of any floating dtype and any strides (last stride 1 avoids a copy).
         k: Keys, like q.
         v: Values, like q.
-        lead: Integer lead of each beat, [n] or [B, n], from 0 to leads - 1. The range is checked on the CPU only, and not
-            in compiled code, as looking at it would wait for a GPU.
+        lead: Integer lead of each beat, [n] or [B, n], from 0 to leads - 1. The range is checked on the CPU only, as
+            looking at it would wait for a GPU, and not in compiled code.
         leads: Number of leads, which is the number of class tokens.
         valid: Which beats are real: None (all), or bool [n] or [B, n].
         dropout_p: As in :func:`beat_sparse_attention`; entries are counted by their positions in this sequence.

@@ -57,10 +57,12 @@ def main(
 
     The whole path on your own records:
 
-        clear-hug prepare ptbxl --root path/to/ptbxl --out beats
-        clear-hug pretrain --store beats --out run --size tiny --epochs 50
-        clear-hug probe --store beats --checkpoint run/clear.safetensors --out probe
-        clear-hug predict path/to/record --checkpoint probe/classifier.safetensors
+    ```
+    clear-hug prepare ptbxl --root path/to/ptbxl --out beats
+    clear-hug pretrain --store beats --out run --size tiny --epochs 50
+    clear-hug probe --store beats --checkpoint run/clear.safetensors --out probe
+    clear-hug predict path/to/record --checkpoint probe/classifier.safetensors
+    ```
 
     No records at hand? `clear-hug demo` simulates some and does all of this.
     """

@@ -37,8 +37,10 @@ def demo(
     the same on an untrained encoder, diagnoses one record, and writes a report with pictures. Run again, it keeps what
     is done already.
 
-        clear-hug demo
-        clear-hug demo --data path/to/ptbxl --out demo-ptbxl
+    ```
+    clear-hug demo
+    clear-hug demo --data path/to/ptbxl --out demo-ptbxl
+    ```
     """
     say = messages()
     say.print("Loading PyTorch …")

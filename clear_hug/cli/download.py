@@ -21,7 +21,7 @@ def download(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="Paths to fetch, e.g. 'records100/*' or '*.csv'; may be given several times.  [default: all]"
+            help="Paths to fetch, e.g. `'records100/*'` or `'*.csv'`; may be given several times.  [default: all]"
         ),
     ] = None,
     server: Annotated[
@@ -32,8 +32,10 @@ def download(
 
     Interrupted, the same command goes on where it was. Two connections at a time, as PhysioNet asks.
 
-        clear-hug download ludb --out ludb
-        clear-hug download ptbxl --out ptb-xl --only '*.csv' --only 'records100/*'
+    ```
+    clear-hug download ludb --out ludb
+    clear-hug download ptbxl --out ptb-xl --only '*.csv' --only 'records100/*'
+    ```
     """
     from clear_hug.data.download import download as fetch
     from clear_hug.data.remote_sets import remote_set

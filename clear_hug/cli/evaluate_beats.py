@@ -32,8 +32,10 @@ def evaluate_beats(
     Ours looks at all leads, the others (where installed) at lead II or the first. Beats are matched one to one, between
     the first and the last mark of a record; the interval is a bootstrap over records.
 
+    ```
     clear-hug evaluate-beats path/to/mitdb
     clear-hug evaluate-beats path/to/ludb --annotation ii
+    ```
     """
     from clear_hug.data.beat_detectors import available_detectors
     from clear_hug.data.beat_evaluation import annotated_records, evaluate, summarise

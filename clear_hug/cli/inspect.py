@@ -31,9 +31,11 @@ def inspect(
 ) -> None:
     """Summarise a store, or draw one of its records with the R peaks and the tokens.
 
-        clear-hug inspect beats
-        clear-hug inspect beats 00001_lr --out record.png
-        clear-hug inspect beats --verify
+    ```
+    clear-hug inspect beats
+    clear-hug inspect beats 00001_lr --out record.png
+    clear-hug inspect beats --verify
+    ```
 
     The first prints records, flags, findings, splits, classes, heart rates and settings, the second draws the beats of
     a record in every lead, the third compares every file with its checksum as well.

@@ -34,7 +34,9 @@ def predict(
     Any sampling rate, leads by name in any order. The record is prepared exactly as the classifier's training records
     were; a record without beats, or without any of the classifier's leads, is refused with the reason.
 
-        clear-hug predict path/to/records100/00000/00001_lr --checkpoint probe/classifier.safetensors
+    ```
+    clear-hug predict path/to/records100/00000/00001_lr --checkpoint probe/classifier.safetensors
+    ```
     """
     from rich.table import Table
 

@@ -35,7 +35,9 @@ def ptbxl(
 
     Folds 1 to 8 are for training, 9 for validation, 10 for testing.
 
-        clear-hug prepare ptbxl --root path/to/ptb-xl/1.0.3 --out beats --workers 4
+    ```
+    clear-hug prepare ptbxl --root path/to/ptb-xl/1.0.3 --out beats --workers 4
+    ```
     """
     if tables is not None:
         from clear_hug.data.ptbxl_challenge import ptbxl_challenge_source
@@ -56,7 +58,9 @@ def cpsc2018(
     Either the contest's own files (A0001.mat … and REFERENCE.csv) or those of the PhysioNet/CinC Challenges
     (A0001.hea and .mat; other data sets in the folder are left out).
 
-        clear-hug prepare cpsc2018 --root path/to/challenge-2021/training/cpsc_2018 --out beats
+    ```
+    clear-hug prepare cpsc2018 --root path/to/challenge-2021/training/cpsc_2018 --out beats
+    ```
     """
     from clear_hug.data.cpsc2018 import cpsc2018_source
 
@@ -73,7 +77,9 @@ def csn(
     csn repeats the published labels, for comparison: substring matches on 23,026 records. csn-corrected takes the
     diagnosis codes as they are, on every record. Both share one split.
 
-        clear-hug prepare csn --root path/to/ecg-arrhythmia/1.0.0 --out beats --workers 4
+    ```
+    clear-hug prepare csn --root path/to/ecg-arrhythmia/1.0.0 --out beats --workers 4
+    ```
     """
     from clear_hug.data.csn import csn_source
 
@@ -92,7 +98,9 @@ def mimic_iv_ecg(
 
     A tenth of the patients is for validation.
 
-        clear-hug prepare mimic-iv-ecg --root path/to/mimic-iv-ecg/1.0 --out beats --workers -1
+    ```
+    clear-hug prepare mimic-iv-ecg --root path/to/mimic-iv-ecg/1.0 --out beats --workers -1
+    ```
     """
     from clear_hug.data.mimic import mimic_source
 
@@ -106,7 +114,9 @@ def ludb(
 ) -> Any:
     """LUDB (physionet.org/content/ludb): 200 records, one task per column of diagnoses, voltages put right.
 
+    ```
     clear-hug prepare ludb --root path/to/ludb/1.0.1 --out beats
+    ```
     """
     from clear_hug.data.ludb import ludb_source
 
@@ -123,7 +133,9 @@ def code15(
     Either as distributed (HDF5 files and exams.csv; needs h5py) or as WFDB records named after the exam, as the
     Challenge 2025 makes them. Split by patient.
 
-        clear-hug prepare code15 --root path/to/code15 --out beats --workers 4
+    ```
+    clear-hug prepare code15 --root path/to/code15 --out beats --workers 4
+    ```
     """
     from clear_hug.data.code15 import code15_source
 
@@ -143,7 +155,9 @@ def cinc2021(
 
     Each record keeps the split that it has in its own data set; PTB-XL's recordings (HR…) keep PTB-XL's folds.
 
-        clear-hug prepare cinc2021 --root path/to/challenge-2021/training --out beats --sets E
+    ```
+    clear-hug prepare cinc2021 --root path/to/challenge-2021/training --out beats --sets E
+    ```
     """
     from clear_hug.data.cinc2021 import cinc2021_source
 
@@ -164,7 +178,9 @@ def wfdb(
 
     Leads are found by name, in any order; any sampling rate, any voltage unit. Missing limb leads are derived.
 
-        clear-hug prepare wfdb --root my-ecgs --labels my-ecgs/labels.csv --out beats
+    ```
+    clear-hug prepare wfdb --root my-ecgs --labels my-ecgs/labels.csv --out beats
+    ```
     """
     from clear_hug.data.wfdb_folder import wfdb_source
 

@@ -41,7 +41,9 @@ def folder(
     Every file keeps its row; one that cannot be read is flagged with the reason. EDF needs the extra [edf], DICOM the
     extra [dicom].
 
-        clear-hug prepare folder --root my-ecgs --labels my-ecgs/labels.csv --out beats
+    ```
+    clear-hug prepare folder --root my-ecgs --labels my-ecgs/labels.csv --out beats
+    ```
     """
     from clear_hug.data.folder import folder_source
 

@@ -26,7 +26,10 @@ BeatsOption = Annotated[
 ]
 SamplesOption = Annotated[
     int | None,
-    typer.Option(help="Samples per token, R peak in the middle.  [default: 150: a whole beat at 40 bpm; official: 96]"),
+    typer.Option(
+        help="Samples per token, R peak in the middle.  [default: 1.5 s, 150 at 100 Hz: a whole beat at 40 bpm; "
+        "official: 96]"
+    ),
 ]
 LeadsOption = Annotated[
     str | None, typer.Option(help="Leads to keep, by name, separated by commas.  [default: the 12 standard ones]")

@@ -38,8 +38,10 @@ def pretrain(
 
     Labels are not used. Ctrl-C saves the state; `--resume` goes on exactly where it stopped, bit for bit.
 
-        clear-hug pretrain --store beats --out run --size tiny --epochs 50 --batch-size 64
-        clear-hug pretrain --store beats --out run --size tiny --epochs 50 --batch-size 64 --resume
+    ```
+    clear-hug pretrain --store beats --out run --size tiny --epochs 50 --batch-size 64
+    clear-hug pretrain --store beats --out run --size tiny --epochs 50 --batch-size 64 --resume
+    ```
 
     Writes `clear.safetensors` (lowest validation loss), `state.safetensors`, `log.jsonl` and `loss.png` into --out.
     """

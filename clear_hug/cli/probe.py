@@ -59,9 +59,11 @@ def probe(
 
     The encoder's features are computed once and kept in --features; heads and fractions on one encoder share them.
 
-        clear-hug probe --store beats --checkpoint run/clear.safetensors --head hug --task super --out probe
-        clear-hug probe --store beats --checkpoint random --size tiny --head linear --task super --out baseline
-        clear-hug probe --store beats --checkpoint run/clear.safetensors --fraction 0.01 --sampling official --out one
+    ```
+    clear-hug probe --store beats --checkpoint run/clear.safetensors --head hug --task super --out probe
+    clear-hug probe --store beats --checkpoint random --size tiny --head linear --task super --out baseline
+    clear-hug probe --store beats --checkpoint run/clear.safetensors --fraction 0.01 --sampling official --out one
+    ```
 
     --size, --input-norm and --amplitude are for --checkpoint random; a checkpoint brings its own.
 

@@ -27,8 +27,10 @@ def simulate(
     first-degree AV block, left ventricular hypertrophy, anterior and inferior infarction, premature ventricular beats.
     None is a recording, and a result on them says nothing about patients.
 
-        clear-hug simulate --out sim --records 400
-        clear-hug prepare wfdb --root sim --labels sim/labels.csv --out beats
+    ```
+    clear-hug simulate --out sim --records 400
+    clear-hug prepare wfdb --root sim --labels sim/labels.csv --out beats
+    ```
 
     Writes WFDB records (`.hea`, `.dat`, true R peaks in `.atr`), `labels.csv` and `simulator.json` into --out. A run
     that was cut short goes on where it stopped; a larger --records adds to what is there.

@@ -20,8 +20,10 @@ def tasks(
 ) -> None:
     """List the tasks of all data sets with their classes, or count those of a store in every split.
 
+    ```
     clear-hug tasks
     clear-hug tasks --store beats --task super
+    ```
     """
     if store is None:
         _list_known(task)

@@ -33,6 +33,8 @@ def on_each_record(change: Callable[[Tensor, Tensor, np.random.Generator], Tenso
     """
 
     def augment(batch: BeatBatch, rngs: Sequence[np.random.Generator]) -> BeatBatch:
+        if not isinstance(batch, BeatBatch):
+            raise TypeError(f"on_each_record changes tokens, not a {type(batch).__name__}; use it without cut_later")
         changed = [change(*given) for given in zip(batch.tokens, batch.valid, rngs, strict=True)]
         tokens = torch.stack(changed).to(batch.tokens.dtype) * batch.valid[..., None]
         return BeatBatch(tokens, batch.valid, batch.seconds, batch.labels, batch.row)

@@ -11,6 +11,7 @@ from clear_hug.data.splits import hashed_split
 from clear_hug.data.table import read_rows
 from clear_hug.data.wfdb_folder import find_named
 from clear_hug.data.wfdb_reader import read_wfdb
+from clear_hug.files import check_regular
 
 __all__ = ["CODE15_CLASSES", "code15_source"]
 
@@ -89,6 +90,7 @@ def _read_exams(path: Path) -> dict[str, tuple[str, list[str]]]:
 def _header_labels(header: Path) -> dict[str, str]:
     """Patient and Chagas label from the comments of a header."""
     try:
+        check_regular(header)
         with header.open("rb") as stream:
             text = stream.read(_MAX_HEADER_BYTES).decode("utf-8", errors="replace")
     except OSError:

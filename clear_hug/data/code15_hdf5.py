@@ -10,11 +10,13 @@ import numpy as np
 
 from clear_hug.data.record import Record, RecordError
 from clear_hug.data.source import SourceError
+from clear_hug.files import check_regular
 from clear_hug.leads import STANDARD_LEADS
 
 __all__ = ["list_exams", "read_code15_hdf5"]
 
 FS = 400.0
+_MOST = 1 << 16  # samples of a tracing; published ones have 4 096
 _LEADS = len(STANDARD_LEADS)  # DI DII DIII AVR AVL AVF V1 … V6
 
 
@@ -31,9 +33,9 @@ def list_exams(path: Path) -> tuple[str, ...]:
             shape = stream["tracings"].shape
     except (OSError, KeyError, AttributeError) as error:
         raise SourceError(f"{path} is no HDF5 file with exam_id and tracings ({error}); fetch it again") from error
-    if numbers.ndim != 1 or len(shape) != 3 or shape[0] != len(numbers) or shape[2] != _LEADS:
+    if numbers.ndim != 1 or len(shape) != 3 or shape[0] != len(numbers) or shape[2] != _LEADS or shape[1] > _MOST:
         shapes = f"exam_id has shape {numbers.shape} and tracings {shape}"
-        raise SourceError(f"{path}: {shapes}, not [n] and [n, m, {_LEADS}]; fetch it again")
+        raise SourceError(f"{path}: {shapes}, not [n] and [n, up to {_MOST}, {_LEADS}]; fetch it again")
     return tuple(str(int(number)) for number in numbers if number != 0)
 
 
@@ -53,6 +55,8 @@ def read_code15_hdf5(path: str | Path) -> Record:
             rows = np.flatnonzero(np.asarray(stream["exam_id"]) == int(name))
             if len(rows) != 1:
                 raise RecordError(f"record {name}: {file} holds it {len(rows)} times instead of once")
+            if stream["tracings"].shape[1:] > (_MOST, _LEADS):
+                raise RecordError(f"record {name}: {file} has tracings of {stream['tracings'].shape[1]} samples")
             tracing = np.asarray(stream["tracings"][int(rows[0])], dtype=np.float64)  # [m, leads]
     except (OSError, KeyError, ValueError) as error:
         if isinstance(error, RecordError):
@@ -71,4 +75,5 @@ def _open(path: Path) -> Any:
         raise SourceError(
             "reading CODE-15 %'s HDF5 files needs h5py; install it with pip install 'clear-hug[hdf5]'"
         ) from error
+    check_regular(path)
     return h5py.File(path, "r")

@@ -55,7 +55,7 @@ def select_leads(record: Record, leads: tuple[str, ...]) -> tuple[NDArray[np.flo
 
 
 def _empty_leads(record: Record) -> frozenset[str]:
-    """Leads without a finite sample. Nearly every recording begins with finite ones and is not looked at any further."""
+    """Leads without a finite sample. Nearly every recording begins with finite ones and needs no further look."""
     if np.isfinite(record.signal[:1]).all():
         return frozenset()
     there = np.isfinite(record.signal).any(axis=0)

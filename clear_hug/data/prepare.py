@@ -21,7 +21,7 @@ from clear_hug.data.source import Source
 from clear_hug.data.store import BeatStore
 from clear_hug.data.store_format import MODES, VERSION, StoreError, StoreLayout
 from clear_hug.data.store_lock import store_lock
-from clear_hug.data.store_writer import BeatStoreWriter, describe_difference
+from clear_hug.data.store_writer import BeatStoreWriter, describe_difference, is_store
 from clear_hug.data.tokenizers import tokenizer_named
 from clear_hug.data.wfdb_reader import read_wfdb
 
@@ -160,7 +160,7 @@ def _complete_already(out: Path, identity: dict[str, Any], overwrite: bool) -> b
     except StoreError as error:
         if not overwrite:
             raise StoreError(f"{out} is in the way ({error}); name another --out") from error
-        if not (out / "manifest.json").is_file():
+        if not is_store(out):
             raise StoreError(
                 f"{out} is a folder of something else and is not overwritten; name another --out"
             ) from error

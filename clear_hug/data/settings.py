@@ -16,6 +16,7 @@ from clear_hug.leads import STANDARD_LEADS, canonical_leads
 __all__ = ["PrepareSettings", "restored"]
 
 _LARGEST_RECORD = 1 << 28
+HIGHEST_FS = 10_000.0
 """Bytes of tokens: a Holter recording of a day in three leads has 100,000 beats, in 180 MB."""
 _Settings = TypeVar("_Settings")
 
@@ -29,15 +30,15 @@ class PrepareSettings:
         fs: rate of the tokens, Hz; None for the tokenizer's own (100).
         beats: T, slots per lead; None for the tokenizer's own (30; official 15). The default of 30 loses no beat of a
             10 s recording up to 180 bpm.
-        beat_samples: S, samples per token; None for the tokenizer's own (150; official 96). The default of 150 holds a
-            whole beat down to 40 bpm.
+        beat_samples: S, samples per token; None for the tokenizer's own (1.5 s, which is 150 at 100 Hz; official 96).
+            The default of 1.5 s holds a whole beat down to 40 bpm.
         leads: standard lead names, in the order of the tokens.
         quality: thresholds of the quality checks.
         detector: settings of the beat detector.
 
     Raises:
         ValueError: an unknown tokenizer or lead, a repeated lead, sizes below 1 or beyond 256 MiB of tokens, a rate
-            below 50 Hz, or sizes that the official tokenizer does not have.
+            outside of 50 to 10 000 Hz, or sizes that the official tokenizer does not have.
     """
 
     tokenizer: str = "beats"
@@ -49,15 +50,18 @@ class PrepareSettings:
     detector: BeatSettings = field(default_factory=BeatSettings)
 
     def __post_init__(self) -> None:
-        defaults = tokenizer_named(self.tokenizer).defaults
+        defaults = tokenizer_named(self.tokenizer).defaults(self.fs)
         for name, value in defaults.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         object.__setattr__(self, "leads", canonical_leads(self.leads))
         if not self.leads:
             raise ValueError("no leads are asked for; name at least one, for example --leads I,II,V1")
-        if not (math.isfinite(self.rate) and self.rate >= LOWEST_FS):
-            raise ValueError(f"tokens at {self.fs} Hz are too coarse for a heartbeat; ask for {LOWEST_FS:g} Hz or more")
+        if not (math.isfinite(self.rate) and LOWEST_FS <= self.rate <= HIGHEST_FS):
+            raise ValueError(
+                f"tokens at {self.fs} Hz: too coarse for a heartbeat, or finer than any recording; ask for "
+                f"{LOWEST_FS:g} to {HIGHEST_FS:g} Hz"
+            )
         if self.slots < 1 or self.samples < 2:
             raise ValueError(f"beats={self.beats} and beat_samples={self.beat_samples} must be at least 1 and 2")
         held = len(self.leads) * self.slots * self.samples * 4  # bytes of float32

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from clear_hug.files import check_regular
+
 __all__ = ["CHALLENGE_CODES", "CPSC2018_CODES", "CSN_CODES", "diagnosis_codes"]
 
 _DIAGNOSES = re.compile(r"^#\s*Dx\s*:(.*)$", re.MULTILINE | re.IGNORECASE)
@@ -130,6 +132,7 @@ def diagnosis_codes(header: Path) -> tuple[str, ...] | None:
         code, so that nothing is known about the record.
     """
     try:
+        check_regular(header)
         with header.open("rb") as stream:
             text = stream.read(_MAX_HEADER_BYTES).decode("utf-8", errors="replace")
     except OSError:

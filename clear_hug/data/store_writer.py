@@ -39,7 +39,7 @@ from clear_hug.data.store_format import (
 )
 from clear_hug.files import file_checksum, read_json, replacing, write_json
 
-__all__ = ["CHUNK_RECORDS", "BeatStoreWriter"]
+__all__ = ["CHUNK_RECORDS", "BeatStoreWriter", "is_store"]
 
 CHUNK_RECORDS = 128
 _IDENTITY = "identity.json"
@@ -69,6 +69,11 @@ class BeatStoreWriter:
         """The folder everything is made in."""
         return self.out.with_name(self.out.name + ".partial")
 
+    @property
+    def discarded(self) -> Path:
+        """Where a folder of ours that has to go waits for it: no other name is ever deleted."""
+        return self.out.with_name(f".{self.out.name}.discarded")
+
     def layout(self) -> StoreLayout:
         """The arrays that chunks are written to; shards of signals are not among them, they are made at the end."""
         leads, beats, samples = self.shape
@@ -88,10 +93,18 @@ class BeatStoreWriter:
             The chunks of rows that are still to be made; none as well when the store turned out to be finished.
 
         Raises:
-            StoreError: a partial store of other settings is there, and `restart` is False.
+            StoreError: a partial store of other settings is there, and `restart` is False; or a folder of something
+                else is in its place.
         """
+        if self.discarded.exists():
+            shutil.rmtree(self.discarded)
         if self.partial.exists() and not self._continues(restart):
-            shutil.rmtree(self.partial)
+            if any(self.partial.iterdir()) and not (self.partial / CHUNKS).is_dir() and not is_store(self.partial):
+                raise StoreError(
+                    f"{self.partial} is a folder of something else, in the place of the unfinished store; move it "
+                    "away, or name another --out"
+                )
+            self._discard(self.partial)
         for left in self.partial.glob(".*"):  # by a run that was killed before a file took its name
             left.unlink()
         if (self.partial / MANIFEST).exists():  # killed after the last word was written, before the folder's renaming
@@ -187,14 +200,18 @@ class BeatStoreWriter:
         """Rename into place; a kill anywhere in here leaves something that the next `start` publishes."""
         shutil.rmtree(self.partial / CHUNKS, ignore_errors=True)
         (self.partial / _IDENTITY).unlink(missing_ok=True)
-        old = self.out.with_name(self.out.name + ".old")
-        if old.exists():
-            shutil.rmtree(old)
+        if self.discarded.exists():
+            shutil.rmtree(self.discarded)
         if self.out.exists():
-            self.out.replace(old)
+            self.out.replace(self.discarded)
         self.partial.replace(self.out)
-        if old.exists():
-            shutil.rmtree(old)
+        if self.discarded.exists():
+            shutil.rmtree(self.discarded)
+
+    def _discard(self, folder: Path) -> None:
+        """Out of the way at once, so that a kill while it is deleted leaves nothing that looks like something else."""
+        folder.replace(self.discarded)
+        shutil.rmtree(self.discarded)
 
     def _chunks(self) -> list[range]:
         rows = len(self.source.names)
@@ -265,3 +282,12 @@ def _task_summary(source: Source, name: str) -> dict[str, Any]:
     task = source.tasks[name]
     positives = task.labels[task.labelled].sum(axis=0, dtype=np.int64).tolist()
     return {"classes": list(task.classes), "labelled": int(task.labelled.sum()), "positives": positives}
+
+
+def is_store(folder: Path) -> bool:
+    """Whether the folder's manifest is that of a store, of any version."""
+    try:
+        manifest = read_json(folder / MANIFEST)
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and manifest.get("format") == FORMAT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -60,7 +61,6 @@ class Tokenizer(Protocol):
 
     Attributes:
         detector: name and version of its beat detector, for the manifest.
-        defaults: its own `fs`, `beats` and `beat_samples`.
         precision: type of the signals that it works with.
     """
 
@@ -68,9 +68,8 @@ class Tokenizer(Protocol):
     def detector(self) -> str:
         """Name and version of the beat detector."""
 
-    @property
-    def defaults(self) -> dict[str, float | int]:
-        """Own `fs`, `beats`, `beat_samples`."""
+    def defaults(self, fs: float | None) -> dict[str, float | int]:
+        """Own `fs`, `beats`, and `beat_samples` for tokens at the rate asked for (None: the own one)."""
 
     @property
     def precision(self) -> type[np.floating]:
@@ -99,10 +98,10 @@ class BeatsTokenizer:
     detector: str = DETECTOR
     precision: type[np.floating] = np.float32
 
-    @property
-    def defaults(self) -> dict[str, float | int]:
+    def defaults(self, fs: float | None) -> dict[str, float | int]:
         """100 Hz, 30 beats of 1.5 s."""
-        return {"fs": 100.0, "beats": 30, "beat_samples": 150}
+        rate = 100.0 if fs is None else fs
+        return {"fs": rate, "beats": 30, "beat_samples": round(1.5 * rate) if math.isfinite(rate) else 0}
 
     def check(self, fs: float, beats: int, beat_samples: int, leads: tuple[str, ...]) -> None:
         """Any sizes will do."""
@@ -132,14 +131,13 @@ class OfficialTokenizer:
     detector: str = "wfdb XQRS at 100 Hz"
     precision: type[np.floating] = np.float64
 
-    @property
-    def defaults(self) -> dict[str, float | int]:
-        """100 Hz, 15 beats of 0.96 s."""
+    def defaults(self, fs: float | None) -> dict[str, float | int]:
+        """100 Hz, 15 beats of 0.96 s, whatever is asked for."""
         return {"fs": OFFICIAL_FS, "beats": OFFICIAL_BEATS, "beat_samples": OFFICIAL_BEAT_SAMPLES}
 
     def check(self, fs: float, beats: int, beat_samples: int, leads: tuple[str, ...]) -> None:
         """Only the published sizes and leads."""
-        asked, own = (fs, beats, beat_samples), tuple(self.defaults.values())
+        asked, own = (fs, beats, beat_samples), tuple(self.defaults(fs).values())
         if asked != own or leads != STANDARD_LEADS:
             raise ValueError(
                 f"the official tokenizer cuts (fs, beats, beat_samples) = {own} from the twelve standard leads, not "

@@ -16,6 +16,7 @@ from clear_hug.data.wfdb_format16 import checksum_notes, decode_format_16, read_
 from clear_hug.data.wfdb_header import WFDBHeader, parse_header
 from clear_hug.data.wfdb_leads import WFDBLeads, ecg_leads
 from clear_hug.data.wfdb_plain import MAX_SAMPLES, WFDBSignals, read_plain
+from clear_hug.files import check_regular
 
 __all__ = ["read_wfdb"]
 
@@ -74,8 +75,12 @@ def _read_any(text: bytes, base: str, name: str, dtype: type[np.floating]) -> WF
     return WFDBSignals(signal, header.fs, leads, header.comments, notes)
 
 
+_SMALL_SAMPLES, _MOST_SAMPLES_PER_BYTE = 10_000_000, 64  # of a compressed file; FLAC reaches 2 or 3 on ECGs
+
+
 def _header_text(path: str, name: str) -> bytes:
     try:
+        check_regular(path)
         with FileIO(path) as stream:
             text = stream.read(_USUAL_HEADER_BYTES)  # sets aside as much as it is asked for
             if len(text) == _USUAL_HEADER_BYTES:
@@ -103,6 +108,12 @@ def _check_files(header: WFDBHeader, folder: str, name: str) -> int | None:
             raise RecordError(f"record {name}: its signal file {path} is missing")
         per_sample = _BYTES_PER_SAMPLE.get(group[0].fmt)
         if per_sample is None:
+            most = max(_SMALL_SAMPLES, _MOST_SAMPLES_PER_BYTE * about.st_size)
+            if samples is None or samples * len(group) > most:
+                raise RecordError(
+                    f"record {name}: the header names {samples or 'no'} samples of {len(group)} signals, but "
+                    f"{file_name} has {about.st_size} bytes; correct the header"
+                )
             continue
         held = int((about.st_size - group[0].byte_offset) / (per_sample * len(group)))
         if samples is None:

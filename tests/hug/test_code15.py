@@ -12,7 +12,7 @@ from dataset_files import class_counts, write_challenge, write_code15
 
 from clear_hug.data import RecordError, SourceError, prepare
 from clear_hug.data.code15 import CODE15_CLASSES, code15_source
-from clear_hug.data.code15_hdf5 import read_code15_hdf5
+from clear_hug.data.code15_hdf5 import list_exams, read_code15_hdf5
 
 EXAMS = [(1111, 7, ("SB",)), (2222, 8, ()), (33, 7, ("AF", "RBBB")), (44, 9, ("ST",)), (55, 9, ())]
 
@@ -91,6 +91,12 @@ def test_files_with_mistakes(tmp_path: Path) -> None:
         code15_source(root)
     (root / "exams_part9.hdf5").write_bytes((root / "exams_part0.hdf5").read_bytes())
     with pytest.raises(SourceError, match="2 exams are in two"):
+        code15_source(root)
+    with h5py.File(root / "exams_part9.hdf5", "w") as stream:
+        stream["exam_id"] = [77]
+        stream.create_dataset("tracings", (1, 20_000_000, 12), "f4", chunks=True, compression="gzip")
+    list_exams.cache_clear()
+    with pytest.raises(SourceError, match=r"exams_part9.*up to 65536"):
         code15_source(root)
     (root / "exams_part9.hdf5").unlink()
     with pytest.raises(RecordError, match="holds it 0 times"):

@@ -118,6 +118,16 @@ def test_other_matlab_files_are_refused(tmp_path: Path, content: dict[str, objec
         read_cpsc2018_mat(tmp_path / "A0001.mat")
 
 
+def test_a_file_that_inflates_without_end_is_refused(tmp_path: Path) -> None:
+    bomb = {"ECG": {"data": np.zeros((12, 1_000_000))}}  # 96 MB
+    scipy.io.savemat(tmp_path / "A0001.mat", bomb, do_compression=True)
+    assert (tmp_path / "A0001.mat").stat().st_size < 1_000_000
+    with pytest.raises(RecordError, match="inflates to more than 64 MB"):
+        read_cpsc2018_mat(tmp_path / "A0001.mat")
+    scipy.io.savemat(tmp_path / "A0002.mat", {"ECG": {"data": np.ones((12, 5000))}}, do_compression=True)
+    assert read_cpsc2018_mat(tmp_path / "A0002.mat").signal.shape == (5000, 12)
+
+
 def test_the_real_sample(shared_dir: Path, tmp_path: Path) -> None:
     store = prepare(cpsc2018_source(shared_dir / "data" / "cinc2021"), tmp_path / "out").store
     assert store.names == ["A0001", "A0002", "A0004", "A0005", "A0007", "A0008", "A0010", "A0689", "A2712", "A5215"]

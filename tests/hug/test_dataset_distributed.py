@@ -104,6 +104,12 @@ def test_the_epoch_reaches_workers_that_stay(stores: dict[str, BeatStore]) -> No
     assert not torch.equal(epochs[0], epochs[1])
 
 
+def test_changing_tokens_that_are_cut_later_is_refused(stores: dict[str, BeatStore]) -> None:
+    dataset = BeatDataset(stores["signals"], cut_later=True, augment=on_each_record(_scale))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="changes tokens, not a SignalBatch; use it without cut_later"):
+        dataset.load_batch([0])
+
+
 def test_signals_are_cut_after_loading(stores: dict[str, BeatStore]) -> None:
     later = BeatDataset(stores["signals"], cut_later=True, leads=("V2", "I"))
     now = BeatDataset(stores["signals"], leads=("V2", "I"))

@@ -294,4 +294,6 @@ def test_the_command(server: Server, tmp_path: Path) -> None:
     assert "no file that matches b/*" in nothing.output
     unknown = CliRunner().invoke(app, ["download", "nowhere"])
     assert (unknown.exit_code, "unknown data set" in unknown.output) == (2, True)
-    assert "clear-hug download ludb" in CliRunner().invoke(app, ["download", "--help"]).output
+    told = CliRunner().invoke(app, ["download", "--help"]).output
+    assert "clear-hug download ludb" in told
+    assert "--only '*.csv' --only 'records100/*'" in told

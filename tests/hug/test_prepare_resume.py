@@ -232,6 +232,29 @@ def test_folders_of_something_else_are_never_overwritten(folder: Path, tmp_path:
     prepare(wfdb_source(folder), tmp_path / "new", SETTINGS)
 
 
+def test_folders_beside_the_store_are_never_deleted(folder: Path, tmp_path: Path) -> None:
+    for name in ("out.old", "other.partial", "web"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "thesis.txt").write_text("years of work")
+    (tmp_path / "web" / "manifest.json").write_text('{"name": "web"}')
+    prepare(wfdb_source(folder), tmp_path / "out", SETTINGS)
+    prepare(wfdb_source(folder), tmp_path / "out", PrepareSettings(beats=5, beat_samples=40), overwrite=True)
+    with pytest.raises(StoreError, match=r"other\.partial is a folder of something else.*; move it away"):
+        prepare(wfdb_source(folder), tmp_path / "other", SETTINGS, overwrite=True)
+    with pytest.raises(StoreError, match="web is a folder of something else"):
+        prepare(wfdb_source(folder), tmp_path / "web", SETTINGS, overwrite=True)
+    assert {path.parent.name for path in tmp_path.rglob("thesis.txt")} == {"out.old", "other.partial", "web"}
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on this system")
+def test_a_pipe_instead_of_a_header_is_flagged_and_not_waited_for(folder: Path, tmp_path: Path) -> None:
+    os.mkfifo(folder / "pipe.hea")
+    store = prepare(wfdb_source(folder), tmp_path / "out", SETTINGS).store
+    assert "not a regular file" in store.notes[store.names.index("pipe")] + store.flags[store.names.index("pipe")]
+    assert len(store.names) == RECORDS + 1
+
+
 def test_an_unexpected_error_flags_the_record_and_goes_on(folder: Path, tmp_path: Path) -> None:
     def read(path: Path) -> Record:
         if path.name == "r2":

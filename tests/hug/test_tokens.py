@@ -15,6 +15,18 @@ from clear_hug.data.store_summary import cycle_coverage
 from clear_hug.data.tokenizers import TOKENIZERS
 
 
+@pytest.mark.parametrize(("fs", "samples"), [(None, 150), (100.0, 150), (250.0, 375), (500.0, 750)])
+def test_tokens_hold_a_second_and_a_half_at_every_rate(fs: float | None, samples: int) -> None:
+    assert PrepareSettings(fs=fs).samples == samples
+    assert PrepareSettings(fs=fs, beat_samples=96).samples == 96
+
+
+@pytest.mark.parametrize("fs", [0.0, 49.0, 20_000.0, 1e9, float("nan"), float("inf")])
+def test_rates_that_are_none_are_refused(fs: float) -> None:
+    with pytest.raises(ValueError, match="ask for 50 to 10000 Hz"):
+        PrepareSettings(fs=fs)
+
+
 def test_a_beat_reaches_half_way_to_its_neighbours() -> None:
     signal = np.arange(100.0)[:, None] + 1  # sample i holds i + 1
     grid = cut_tokens(signal, np.array([20, 50, 61]), fs=10.0, beats=4, beat_samples=40)
