@@ -9,12 +9,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from clear_hug.data.formats import ECG_SUFFIXES, SignalFacts, holds_ecg, read_ecg
 from clear_hug.data.label_table import LabelTable, read_label_table
 from clear_hug.data.source import Source, SourceError, TaskLabels, seeded_split
-from clear_hug.data.splits import same_recording
+from clear_hug.data.splits import sides_of_recordings
 from clear_hug.data.wfdb_folder import TASK
 from clear_hug.files import file_hash
 
@@ -65,7 +64,8 @@ def folder_source(
         f"file_{key}": list(value) if isinstance(value, tuple) else value for key, value in said.items() if value
     }
     read = partial(read_ecg, facts=facts)
-    split = _together(paths, seeded_split(len(paths), seed))
+    stems = (PurePosixPath(_without_suffix(path)).name for path in paths)
+    split = sides_of_recordings(stems, seeded_split(len(paths), seed))
     if labels is None:
         return Source("folder", root, names, tuple(paths), split, options=options, read=read)
     table = read_label_table(labels)
@@ -120,13 +120,6 @@ def _names(paths: list[str]) -> tuple[str, ...]:
         PurePosixPath(short).name if stems[PurePosixPath(short).name] == 1 else short if whole[short] == 1 else path
         for path, short in zip(paths, bare, strict=True)
     )
-
-
-def _together(paths: list[str], split: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Files of one name, and known copies of one recording, get the split of the first of them."""
-    first: dict[str, int] = {}
-    stems = (PurePosixPath(_without_suffix(path)).name for path in paths)
-    return np.array([split[first.setdefault(same_recording(stem), row)] for row, stem in enumerate(stems)], np.int8)
 
 
 def _rows(table: LabelTable, paths: list[str]) -> list[int]:

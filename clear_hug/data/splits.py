@@ -11,7 +11,7 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["hashed_split", "known_split", "published_split", "same_recording"]
+__all__ = ["hashed_split", "known_split", "published_split", "same_recording", "sides_of_recordings"]
 
 _PUBLISHED = ((re.compile(r"A(\d{4})"), "cpsc2018"), (re.compile(r"JS(\d{5})"), "csn"))
 _PTBXL = re.compile(r"HR(\d{5})|(\d{5})_[lh]r")
@@ -55,6 +55,22 @@ def same_recording(name: str) -> str:
     """One key for all names of one recording: PTB-XL's 00001_lr, 00001_hr and the Challenges' HR00001 share theirs."""
     number = _ptbxl_number(name)
     return name if number is None else f"PTB-XL {number}"
+
+
+def sides_of_recordings(names: Iterable[str], drawn: NDArray[np.int8]) -> NDArray[np.int8]:
+    """A drawn split, with one side for all copies of a recording: the published one, else that of the first of them.
+
+    Args:
+        names: of the records, or of their files.
+        drawn: int8 [records].
+    """
+    first: dict[str, int] = {}
+    sides = []
+    for row, name in enumerate(names):
+        known = known_split(name)
+        place = first.setdefault(same_recording(name), row)
+        sides.append(known if known is not None and known != UNASSIGNED else drawn[place])
+    return np.array(sides, dtype=np.int8)
 
 
 def hashed_split(keys: Iterable[str], shares: Sequence[float], salt: str) -> NDArray[np.int8]:

@@ -9,11 +9,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from clear_hug.data.label_table import LabelTable, read_label_table
 from clear_hug.data.source import Source, SourceError, TaskLabels, seeded_split
-from clear_hug.data.splits import same_recording
+from clear_hug.data.splits import sides_of_recordings
 from clear_hug.files import file_hash
 
 __all__ = ["TASK", "find_named", "find_records", "wfdb_source"]
@@ -46,7 +45,7 @@ def wfdb_source(root: str | Path, labels: str | Path | None = None, seed: int = 
     shared = Counter(PurePosixPath(path).name for path in paths)
     names = tuple(path if shared[PurePosixPath(path).name] > 1 else PurePosixPath(path).name for path in paths)
     options: dict[str, Any] = {"seed": seed}
-    split = _keep_together(names, seeded_split(len(names), seed))
+    split = sides_of_recordings((PurePosixPath(path).name for path in paths), seeded_split(len(names), seed))
     if labels is None:
         return Source("wfdb", root, names, tuple(paths), split, options=options)
     table = read_label_table(labels)
@@ -62,15 +61,6 @@ def wfdb_source(root: str | Path, labels: str | Path | None = None, seed: int = 
     notes = tuple(() if known else (f"no row in {Path(labels).name}",) for known in labelled)
     tasks = {TASK: TaskLabels(table.classes, values, labelled)}
     return Source("wfdb", root, names, tuple(paths), split, tasks, notes, options)
-
-
-def _keep_together(names: tuple[str, ...], split: NDArray[np.int8]) -> NDArray[np.int8]:
-    """PTB-XL's recordings and their copies in the Challenges (HR…) get the split of the first of them."""
-    first: dict[str, int] = {}
-    return np.array(
-        [split[first.setdefault(same_recording(PurePosixPath(name).name), row)] for row, name in enumerate(names)],
-        dtype=np.int8,
-    )
 
 
 def _places(table: LabelTable, names: tuple[str, ...], paths: list[str], shared: Counter[str]) -> list[int]:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clear_hug.data.splits import hashed_split, known_split, published_split, same_recording
+from clear_hug.data.splits import (
+    hashed_split,
+    known_split,
+    published_split,
+    same_recording,
+    sides_of_recordings,
+)
 
 
 @pytest.mark.parametrize(
@@ -69,3 +75,10 @@ def test_a_drawn_split_depends_on_nothing_but_the_key() -> None:
     np.testing.assert_allclose(np.bincount(split) / 4000, (0.7, 0.15, 0.15), atol=0.025)
     assert (hashed_split(keys, (0.7, 0.15, 0.15), "other") != split).any()
     assert set(hashed_split(keys, (0.9, 0.1, 0.0), "set").tolist()) == {0, 1}
+
+
+@pytest.mark.parametrize("drawn", [0, 1, 2])
+def test_copies_of_a_recording_have_one_side_the_published_one_where_there_is_one(drawn: int) -> None:
+    names = ["HR00009", "mine", "00009_lr", "A0001", "mine"]
+    sides = sides_of_recordings(names, np.array([drawn, 2, (drawn + 1) % 3, drawn, 0], dtype=np.int8))
+    assert sides.tolist() == [known_split("HR00009"), 2, known_split("HR00009"), known_split("A0001"), 2]
