@@ -80,6 +80,7 @@ def measure(
                 ready.append((contender, calls, Result(case, direction, contender, peak_bytes=peak, error=error)))
                 continue
             except (ArithmeticError, NotImplementedError, RuntimeError) as failure:
+                # Others still get their times; main() ends with 1 if one of ours failed or anyone's result was wrong.
                 reason = f"{type(failure).__name__}: {str(failure).strip().partition(chr(10))[0][:200]}"
                 failed = True
         refused.append(Result(case, direction, contender, reason=reason, failed=failed))

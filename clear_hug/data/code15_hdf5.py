@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clear_hug.data.record import Record, RecordError
 from clear_hug.data.source import SourceError
@@ -33,7 +34,7 @@ def list_exams(path: Path) -> tuple[str, ...]:
             shape = stream["tracings"].shape
     except (OSError, KeyError, AttributeError) as error:
         raise SourceError(f"{path} is no HDF5 file with exam_id and tracings ({error}); fetch it again") from error
-    if numbers.ndim != 1 or len(shape) != 3 or shape[0] != len(numbers) or shape[2] != _LEADS or shape[1] > _MOST:
+    if not _fits(shape, numbers):
         shapes = f"exam_id has shape {numbers.shape} and tracings {shape}"
         raise SourceError(f"{path}: {shapes}, not [n] and [n, up to {_MOST}, {_LEADS}]; fetch it again")
     return tuple(str(int(number)) for number in numbers if number != 0)
@@ -52,11 +53,12 @@ def read_code15_hdf5(path: str | Path) -> Record:
     name, file = path.name, path.parent
     try:
         with _open(file) as stream:
-            rows = np.flatnonzero(np.asarray(stream["exam_id"]) == int(name))
+            numbers, shape = np.asarray(stream["exam_id"]), stream["tracings"].shape
+            if not _fits(shape, numbers):
+                raise RecordError(f"record {name}: tracings in {file} have shape {shape}; fetch it again")
+            rows = np.flatnonzero(numbers == int(name))
             if len(rows) != 1:
                 raise RecordError(f"record {name}: {file} holds it {len(rows)} times instead of once")
-            if stream["tracings"].shape[1:] > (_MOST, _LEADS):
-                raise RecordError(f"record {name}: {file} has tracings of {stream['tracings'].shape[1]} samples")
             tracing = np.asarray(stream["tracings"][int(rows[0])], dtype=np.float64)  # [m, leads]
     except (OSError, KeyError, ValueError) as error:
         if isinstance(error, RecordError):
@@ -66,6 +68,11 @@ def read_code15_hdf5(path: str | Path) -> Record:
     if not len(recorded):
         raise RecordError(f"record {name}: {file} holds only zeros for it")
     return Record(tracing[recorded[0] : recorded[-1] + 1], FS, STANDARD_LEADS, name, str(file))
+
+
+def _fits(shape: tuple[int, ...], numbers: NDArray[Any]) -> bool:
+    """Whether the file is as published: a tracing [m, leads] of a possible length for every number."""
+    return numbers.ndim == 1 and len(shape) == 3 and shape[::2] == (len(numbers), _LEADS) and shape[1] <= _MOST
 
 
 def _open(path: Path) -> Any:

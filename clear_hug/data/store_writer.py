@@ -200,8 +200,6 @@ class BeatStoreWriter:
         """Rename into place; a kill anywhere in here leaves something that the next `start` publishes."""
         shutil.rmtree(self.partial / CHUNKS, ignore_errors=True)
         (self.partial / _IDENTITY).unlink(missing_ok=True)
-        if self.discarded.exists():
-            shutil.rmtree(self.discarded)
         if self.out.exists():
             self.out.replace(self.discarded)
         self.partial.replace(self.out)

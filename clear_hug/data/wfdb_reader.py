@@ -75,7 +75,7 @@ def _read_any(text: bytes, base: str, name: str, dtype: type[np.floating]) -> WF
     return WFDBSignals(signal, header.fs, leads, header.comments, notes)
 
 
-_SMALL_SAMPLES, _MOST_SAMPLES_PER_BYTE = 10_000_000, 64  # of a compressed file; FLAC reaches 2 or 3 on ECGs
+_SMALL_SAMPLES, _MOST_SAMPLES_PER_BYTE = 10_000_000, 64  # of a compressed file, beyond what ECGs give
 
 
 def _header_text(path: str, name: str) -> bytes:

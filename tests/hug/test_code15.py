@@ -98,6 +98,8 @@ def test_files_with_mistakes(tmp_path: Path) -> None:
     list_exams.cache_clear()
     with pytest.raises(SourceError, match=r"exams_part9.*up to 65536"):
         code15_source(root)
+    with pytest.raises(RecordError, match=r"shape \(1, 20000000, 12\)"):
+        read_code15_hdf5(root / "exams_part9.hdf5" / "77")
     (root / "exams_part9.hdf5").unlink()
     with pytest.raises(RecordError, match="holds it 0 times"):
         read_code15_hdf5(root / "exams_part0.hdf5" / "33")

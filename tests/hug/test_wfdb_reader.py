@@ -82,9 +82,16 @@ def _first_line(path: Path, line: str) -> None:
     header.write_text("\n".join([line, *header.read_text().splitlines()[1:]]))
 
 
+def _compressed(path: Path, line: str) -> None:
+    made.edit_header(path, "r.dat 16 ", "r.dat 516 ")
+    _first_line(path, line)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
+        (lambda p: _compressed(p, "r 12 500 20000000"), "20000000 samples of 12 signals, but r.dat has 24000 bytes"),
+        (lambda p: _compressed(p, "r 12 500"), "names no samples of 12 signals"),
         (_truncate, "truncated: it holds 999 of 1000 samples"),
         (_remove, "missing"),
         (lambda p: p.with_suffix(".hea").unlink(), "cannot be read"),
