@@ -11,6 +11,11 @@ namespace clear_cuda {
 // Elements from one row of a tile to the next: an odd number of 16 bytes, so that ldmatrix meets no bank conflict.
 template <int kDim> constexpr int kBeatLd = kDim + 8;
 
+// Where the rows of a tile lie.
+template <int kDim> struct PaddedRows {
+  static constexpr __host__ __device__ int at(int row) { return row * kBeatLd<kDim>; }
+};
+
 // The leads of a standard electrocardiogram, for which there are kernels of their own.
 constexpr int kUsualLeads = 12;
 
@@ -29,7 +34,7 @@ constexpr int kBeatForwardBlocks = kDim == 32             ? (kPlain ? 5 : 4)
 constexpr int kBeatBackwardBlocks = 2;
 
 // A lane's share of the rows of a column: 16 bytes at a time, kAcross lanes to a row.
-template <int kDim, int kLeads> struct LaneRows {
+template <int kDim, int kLeads, typename Layout = PaddedRows<kDim>> struct LaneRows {
   static constexpr int kPieces = kDim / 8;
   static constexpr int kAcross = kPieces == 12 ? 4 : kPieces;
   static constexpr int kRepeats = kPieces / kAcross; // accesses of a lane to a row
@@ -42,25 +47,29 @@ template <int kDim, int kLeads> struct LaneRows {
     lead = lane / kAcross;
     element = lane % kAcross * 8;
   }
-  __device__ int in_tile() const { return lead * kBeatLd<kDim> + element; }
+  __device__ int in_tile() const { return Layout::at(lead) + element; }
+  // From the first rows of a tile to those of a step.
+  static constexpr __device__ int step_in_tile(int step) { return Layout::at(step * kRows); }
   // Whether the row of this lane in a step exists.
   __device__ bool has(int step) const { return kLeads == kSteps * kRows || lead + step * kRows < leads; }
 };
 
 // The place of a lane's first 16 bytes in the column that its warp has come to, of one tensor.
 template <typename T, int kDim, int kLeads, int kTensor> struct Cursor {
-  using Rows = LaneRows<kDim, kLeads>;
   T *at;
 
+  template <typename Rows>
   __device__ Cursor(const ColumnsArguments &args, const ColumnsBlock &block, const Rows &rows, int64_t column) {
     const ClearProblem &p = args.problem;
     at = token_row<T>(p.rows[kTensor], block.batch, block.head, p.leads + column) +
          rows.lead * args.lead_step[kTensor] + rows.element;
   }
-  // To the warp's next column.
+  // To the next column of a warp that takes every so many of them, or one after another.
   __device__ void advance(const ColumnsArguments &args) { at += args.column_step[kTensor]; }
+  __device__ void next(const ColumnsArguments &args) { at += args.problem.rows[kTensor].row; }
 
   // Starts bringing the rows that `wanted` marks to a tile; the others become zero.
+  template <typename Rows>
   __device__ __forceinline__ void stage(T *tile, const ColumnsArguments &args, const Rows &rows,
                                         uint32_t wanted) const {
     const T *row = at;
@@ -73,12 +82,13 @@ template <typename T, int kDim, int kLeads, int kTensor> struct Cursor {
 #pragma unroll
       for (int repeat = 0; repeat < Rows::kRepeats; ++repeat) {
         const int element = repeat * Rows::kAcross * 8;
-        copy16_if(rows.has(step), target + step * Rows::kRows * kBeatLd<kDim> + element, row + element, there);
+        copy16_if(rows.has(step), target + Rows::step_in_tile(step) + element, row + element, there);
       }
       row += step_elements;
     }
   }
   // Writes the rows of a tile that `wanted` marks.
+  template <typename Rows>
   __device__ __forceinline__ void store(const T *tile, const ColumnsArguments &args, const Rows &rows,
                                         uint32_t wanted) const {
     T *row = at;
@@ -92,7 +102,7 @@ template <typename T, int kDim, int kLeads, int kTensor> struct Cursor {
         for (int repeat = 0; repeat < Rows::kRepeats; ++repeat) {
           const int element = repeat * Rows::kAcross * 8;
           *reinterpret_cast<uint4 *>(row + element) =
-              *reinterpret_cast<const uint4 *>(source + step * Rows::kRows * kBeatLd<kDim> + element);
+              *reinterpret_cast<const uint4 *>(source + Rows::step_in_tile(step) + element);
         }
       }
       row += step_elements;
@@ -138,14 +148,14 @@ __device__ __forceinline__ float beat_factor(const BeatDropout<kPlain> &dropout,
 
 // This lane's place in a tile of `leads` rows, of which the last stands for those beyond it: of a left operand, or,
 // transposed, of a right one.
-template <int kDim, typename T> __device__ __forceinline__ const T *left_place(const T *tile, int leads) {
+template <typename Layout, typename T> __device__ __forceinline__ const T *left_place(const T *tile, int leads) {
   const int lane = static_cast<int>(threadIdx.x) % 32, row = lane % 16;
-  return tile + (row < leads ? row : leads - 1) * kBeatLd<kDim> + lane / 16 * 8;
+  return tile + Layout::at(row < leads ? row : leads - 1) + lane / 16 * 8;
 }
 // Of a right operand whose columns are the tile's rows.
-template <int kDim, typename T> __device__ __forceinline__ const T *right_place(const T *tile, int leads) {
+template <typename Layout, typename T> __device__ __forceinline__ const T *right_place(const T *tile, int leads) {
   const int lane = static_cast<int>(threadIdx.x) % 32, row = lane % 8 + lane / 16 * 8;
-  return tile + (row < leads ? row : leads - 1) * kBeatLd<kDim> + lane / 8 % 2 * 8;
+  return tile + Layout::at(row < leads ? row : leads - 1) + lane / 8 % 2 * 8;
 }
 
 // out += left times 16 columns of a right operand.
@@ -178,6 +188,21 @@ __device__ __forceinline__ void beat_scores(float (&s)[2][4], float (&own)[2], f
   }
   TensorTile<T>::diagonal(own, with_class);
   TensorTile<T>::diagonal(foreign, of_class);
+}
+
+// x = dot products of rows g and g + 8 of a tile with the same rows of another.
+template <typename T, typename Layout, int kDim>
+__device__ __forceinline__ void paired_rows(float (&x)[2], const T *a, const T *b, int leads) {
+  const T *a_left = left_place<Layout>(a, leads), *b_right = right_place<Layout>(b, leads);
+  float s[2][4] = {};
+#pragma unroll
+  for (int k = 0; k < kDim; k += 16) {
+    uint32_t left[4], right[4];
+    load_matrices(left, a_left + k);
+    load_matrices(right, b_right + k);
+    multiply_piece<T>(s, left, right);
+  }
+  TensorTile<T>::diagonal(x, s);
 }
 
 // A 16 x 16 tile of scores as the left operand of a product.

@@ -10,6 +10,7 @@ namespace clear_cuda {
 constexpr int kBeatInputs = CLEAR_DOUT + 1;
 
 template <typename T, int kDim> struct BeatBackwardShared {
+  using Layout = PaddedRows<kDim>;
   // Of the sums that a warp leaves in its own tiles in the end: rows in different banks.
   static constexpr int kSumLd = kDim + 8;
   T *class_q, *class_k, *class_v, *class_dout; // [L, ld]
@@ -51,11 +52,12 @@ __device__ __forceinline__ BeatSlopes beat_slopes(const ColumnsArguments &args, 
                                                   const BeatDropout<kPlain> &dropout, uint32_t bits,
                                                   const float (&lse)[2], const float *row_delta, int64_t column,
                                                   int leads) {
+  using Layout = typename Shared::Layout;
   const ClearProblem &p = args.problem;
-  const T *q = left_place<kDim>(tiles, leads), *dout = q + 3 * tile;
-  const T *k = right_place<kDim>(tiles, leads) + tile, *v = k + tile;
-  const T *class_q = left_place<kDim>(shared.class_q, leads), *class_dout = class_q + 3 * tile;
-  const T *class_k = right_place<kDim>(shared.class_k, leads), *class_v = class_k + tile;
+  const T *q = left_place<Layout>(tiles, leads), *dout = q + 3 * tile;
+  const T *k = right_place<Layout>(tiles, leads) + tile, *v = k + tile;
+  const T *class_q = left_place<Layout>(shared.class_q, leads), *class_dout = class_q + 3 * tile;
+  const T *class_k = right_place<Layout>(shared.class_k, leads), *class_v = class_k + tile;
   BeatSlopes x;
   float own[2], foreign[2], dp[2][4], own_dp[2], foreign_dp[2];
   beat_scores<T, kDim>(x.weight, own, foreign, q, k, class_q, class_k);
@@ -119,10 +121,10 @@ __device__ __forceinline__ void add_global(float (&x)[2][4], const float *extra,
 // as right operands. One warp. kByTensor: one tensor after another, which spares registers where nothing is gathered;
 // else one piece after another. Either way the places of q are free once dk is written, those of k once dq is. class_q:
 // of the class rows; `tile` as above.
-template <typename T, int kDim, bool kByTensor, typename Gather, typename WriterOf>
+template <typename Layout, int kDim, bool kByTensor, typename T, typename Gather, typename WriterOf>
 __device__ __forceinline__ void beat_gradients(const T *class_q, const T *tiles, int tile, const LanePlace &at,
                                                const BeatSlopes &x, int leads, Gather gather, WriterOf writer_of) {
-  const T *q_left = left_place<kDim>(tiles, leads), *class_left = left_place<kDim>(class_q, leads);
+  const T *q_left = left_place<Layout>(tiles, leads), *class_left = left_place<Layout>(class_q, leads);
   uint32_t weights[4], weights_transposed[4], slopes[4], slopes_transposed[4];
   as_left<T>(weights, x.weight);
   as_left<T>(slopes, x.slope);
@@ -153,10 +155,10 @@ template <typename T, int kDim, bool kPlain, typename Shared>
 __device__ __forceinline__ void class_selves(const ColumnsArguments &args, int64_t chunk, const LanePlace &at,
                                              const Shared &shared, const BeatDropout<kPlain> &dropout) {
   const ClearProblem &p = args.problem;
-  const auto rows_of = [&](const T *tile) { return TileRows<T>{tile, kBeatLd<kDim>, p.leads}; };
+  using Layout = typename Shared::Layout;
   float self[2], dself[2];
-  TensorTile<T>::paired(self, rows_of(shared.class_q), rows_of(shared.class_k), 0, kDim);
-  TensorTile<T>::paired(dself, rows_of(shared.class_dout), rows_of(shared.class_v), 0, kDim);
+  paired_rows<T, Layout, kDim>(self, shared.class_q, shared.class_k, p.leads);
+  paired_rows<T, Layout, kDim>(dself, shared.class_dout, shared.class_v, p.leads);
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     const int lead = at.g + 8 * i;
@@ -316,7 +318,8 @@ __global__ void __launch_bounds__(32 * kBeatWarps, kBeatBackwardBlocks)
         put_piece<T, kDim>(place + d, leads, at, x, which == 0 ? local : valid);
       };
     };
-    beat_gradients<T, kDim, false>(shared.class_q, tiles, tile, at, slopes, leads, gather, writer_of);
+    beat_gradients<typename BeatBackwardShared<T, kDim>::Layout, kDim, false>(shared.class_q, tiles, tile, at, slopes,
+                                                                              leads, gather, writer_of);
     __syncwarp();
     to_dq.store(tiles + tile, args, rows, ~masks.globals());
     to_dk.store(tiles, args, rows, ~0u);

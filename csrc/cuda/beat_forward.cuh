@@ -7,6 +7,7 @@
 namespace clear_cuda {
 
 template <typename T, int kDim> struct BeatForwardShared {
+  using Layout = PaddedRows<kDim>;
   // Of the sums that a warp leaves in its own tiles in the end: rows in different banks.
   static constexpr int kSumLd = kDim + 8;
   T *class_q, *class_k, *class_v; // [L, ld]
@@ -64,6 +65,32 @@ template <int kDim> struct ClassSoftmax {
       // With no valid beat so far any reference will do.
       weight[i] = exponential_from(logit[i], max[i] == -infinity<float>() ? 0.0f : max[i]);
       sum[i] += weight[i];
+    }
+  }
+};
+
+// Log-sum-exps of a warp's columns, written four columns at a time: one by one they took as long as a twentieth of the
+// kernel, as each is a piece of another 32 bytes.
+struct ColumnLse {
+  float *rows;   // [L, T]
+  float held[2]; // of rows g and g + 8 in the column of four that is this lane's; minus infinity: nothing to write
+
+  __device__ explicit ColumnLse(float *rows_) : rows(rows_) { held[0] = held[1] = -infinity<float>(); }
+  __device__ __forceinline__ void put(const float (&lse)[2], const bool (&real)[2], int column, bool last,
+                                      const ClearProblem &p, int leads, const ColumnMasks<1> &masks,
+                                      const LanePlace &at) {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const float mine = real[i] ? lse[i] : infinity<float>();
+      if ((column & 3) == at.t && !masks.is_global(at.g + 8 * i)) held[i] = mine;
+    }
+    if ((column & 3) != 3 && !last) return;
+    const int beats = static_cast<int>(p.beats);
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const int lead = at.g + 8 * i;
+      if (lead < leads && held[i] != -infinity<float>()) rows[lead * beats + (column & ~3) + at.t] = held[i];
+      held[i] = -infinity<float>();
     }
   }
 };
@@ -172,6 +199,7 @@ __device__ __forceinline__ void finish_class_rows(const ColumnsArguments &args, 
 template <typename T, int kDim, int kLeads, bool kPlain>
 __global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kPlain>))
     beat_forward(const __grid_constant__ ColumnsArguments args) {
+  using Layout = typename BeatForwardShared<T, kDim>::Layout;
   const ClearProblem &p = args.problem;
   const int warps = args.plan.warps, leads = kLeads == 0 ? p.leads : kLeads, tile = leads * kBeatLd<kDim>;
   ColumnsBlock block(p, args.plan);
@@ -181,19 +209,21 @@ __global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kPl
   const BeatForwardShared<T, kDim> shared(carver, leads, warps);
   T *tiles = shared.warp_tiles(block.warp);
   int other = shared.set_elements; // from the tiles of this column to those of the next
-  const T *class_left = left_place<kDim>(shared.class_q, leads);
-  const T *class_k_right = right_place<kDim>(shared.class_k, leads);
+  const T *class_left = left_place<Layout>(shared.class_q, leads);
+  const T *class_k_right = right_place<Layout>(shared.class_k, leads);
   const LaneRows<kDim, kLeads> rows(leads);
 
   // Tokens are counted in 32 bits, and registers are scarce.
-  int column = static_cast<int>(block.begin) + block.warp;
-  const int end = static_cast<int>(block.end), beats = static_cast<int>(p.beats);
+  // A warp's columns follow each other.
+  const int share = (static_cast<int>(block.end - block.begin) + warps - 1) / warps;
+  int column = static_cast<int>(block.begin) + block.warp * share;
+  const int end = column + share < block.end ? column + share : static_cast<int>(block.end);
   ColumnMasks<1> masks = beat_masks<kPlain>(p, block.batch, column, leads);
   Cursor<T, kDim, kLeads, CLEAR_Q> from_q(args, block, rows, column);
   Cursor<T, kDim, kLeads, CLEAR_K> from_k(args, block, rows, column);
   Cursor<T, kDim, kLeads, CLEAR_V> from_v(args, block, rows, column);
   Cursor<T, kDim, kLeads, CLEAR_OUT> to(args, block, rows, column);
-  float *const row_lse = static_cast<float *>(p.lse) + row_index(p, block.batch, block.head, leads);
+  ColumnLse row_lse(static_cast<float *>(p.lse) + row_index(p, block.batch, block.head, leads));
   stage_class_rows(shared.class_q, {kDim, kDim, kBeatLd<kDim>, true}, p, 3, block);
   const auto stage = [&](T *target, const ColumnMasks<1> &wanted) {
     from_q.stage(target, args, rows, wanted.local);
@@ -212,8 +242,7 @@ __global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kPl
   }
   if (block.warp == 0) {
     float self[2];
-    TensorTile<T>::paired(self, {shared.class_q, kBeatLd<kDim>, leads}, {shared.class_k, kBeatLd<kDim>, leads}, 0,
-                          kDim);
+    paired_rows<T, Layout, kDim>(self, shared.class_q, shared.class_k, leads);
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       if (at.t == 0) shared.self[at.g + 8 * i] = product(self[i], args.scale);
@@ -222,34 +251,31 @@ __global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kPl
 
   ClassSoftmax<kDim> state;
   while (column < end) {
-    const int next = column + warps;
+    const int next = column + 1;
     const uint32_t bits = beat_bits(dropout, p, at, column);
     ColumnMasks<1> next_masks(0);
     if (next < end) {
       next_masks = beat_masks<kPlain>(p, block.batch, next, leads);
-      from_q.advance(args);
-      from_k.advance(args);
-      from_v.advance(args);
+      from_q.next(args);
+      from_k.next(args);
+      from_v.next(args);
       stage(tiles + other, next_masks);
     }
     copy_commit();
     copy_wait<1>();
     __syncwarp();
-    const T *left = left_place<kDim>(tiles, leads);
+    const T *left = left_place<Layout>(tiles, leads);
     float s[2][4], own[2], foreign[2];
-    beat_scores<T, kDim>(s, own, foreign, left, right_place<kDim>(tiles, leads) + tile, class_left, class_k_right);
+    beat_scores<T, kDim>(s, own, foreign, left, right_place<Layout>(tiles, leads) + tile, class_left, class_k_right);
 
     float lse[2], weight[2];
     const bool real[2] = {masks.is_valid(at.g), masks.is_valid(at.g + 8)};
     beat_softmax(s, own, lse, args, at, masks, dropout, bits);
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      const int lead = at.g + 8 * i;
       foreign[i] = real[i] ? product(foreign[i], args.scale) : -infinity<float>();
-      if (at.t == 0 && lead < leads && !masks.is_global(lead)) {
-        row_lse[lead * beats + column] = real[i] ? lse[i] : infinity<float>();
-      }
     }
+    row_lse.put(lse, real, column, column + 1 == end, p, leads, masks, at);
     state.advance(weight, foreign);
 #pragma unroll
     for (int i = 0; i < 2; ++i) weight[i] *= beat_factor(dropout, bits, 10 + i);
@@ -264,7 +290,7 @@ __global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kPl
                          });
     __syncwarp();
     to.store(tiles + 2 * tile, args, rows, ~masks.globals());
-    to.advance(args);
+    to.next(args);
     __syncwarp();
     tiles += other;
     other = -other;

@@ -7,6 +7,8 @@
 #include "beat.cuh"
 #include "write.cuh"
 
+#include <type_traits>
+
 namespace clear_cuda {
 
 // Warps of a block, and how many blocks the compiler keeps registers for on a multiprocessor: the fastest of those
@@ -18,14 +20,22 @@ template <int kDim, bool kBackward> constexpr int kHeadBlocks = 1;
 template <int kDim, bool kBackward> constexpr int kHeadBlocks = kDim == 32 ? (kBackward ? 3 : 4) : 2;
 #endif
 
+// Rows of 64 bytes two by two, each two an odd number of 16 bytes after those before: no bank conflict either, and less
+// room.
+template <int kDim> struct PairedRows {
+  static constexpr __host__ __device__ int at(int row) { return row / 2 * (2 * kDim + 8) + row % 2 * kDim; }
+};
+
+template <int kDim> using HeadRows = std::conditional_t<kDim == 32, PairedRows<kDim>, PaddedRows<kDim>>;
+
 // A visible beat, or a class token where it is treated alike.
 struct Listed {
   uint16_t position, row; // row: of the shared tensors
   __device__ int lead() const { return row % kUsualLeads; }
 };
 
-// Bits of a beat's state; kKeptBeat: dropout keeps its class token's attention to it.
-constexpr uint8_t kValidBeat = 1, kVisibleBeat = 2, kKeptBeat = 4;
+// Bits of a beat's state.
+constexpr uint8_t kValidBeat = 1, kVisibleBeat = 2;
 
 // Where a head lies. It stays in shared memory, as registers are scarce; rows are found in 32 bits from there.
 struct HeadPlace {
@@ -51,19 +61,25 @@ struct HeadPlace {
 
 // kTensors: how many of q, k, v and dout. The class tokens are the first rows; beats follow column by column.
 template <typename T, int kDim, int kTensors> struct HeadShared {
-  static constexpr int kLd = kBeatLd<kDim>, kLeads = kUsualLeads;
-  static constexpr int kTile = kLeads * kLd; // elements of a beat column
-  int tensor;                                // elements from one tensor to the next
+  using Layout = HeadRows<kDim>;
+  static constexpr int kLeads = kUsualLeads;
+  static constexpr int kTile = Layout::at(kLeads); // elements of a beat column
+  int tensor;                                      // elements from one tensor to the next
   T *class_q, *class_k, *class_v, *class_dout;
   HeadPlace *place;
   Listed *list;   // [tokens]: backward the class tokens, then the visible beats
   uint8_t *state; // [beats]
+  int *visible;   // [beats / 32]: how many there are in 32 rows
   int *count;     // of the list
-  // Forward, of the class rows: logits to themselves [16] and to their beats [beats].
+  // Forward, of the class rows: logits to themselves [16] and to their beats [beats], then their weights; and whether
+  // dropout keeps their attention to a beat.
   float *self, *logits;
+  uint8_t *kept; // [beats]
+  // By position; forward, of the local beats alone.
+  float *lse;
   // Backward: by position. Of the class tokens to themselves [16]; by beat, what the class rows of dq, dk and dv are
   // made of.
-  float *lse, *delta, *self_weight, *self_slope, *class_slope, *own_slope, *own_weight;
+  float *delta, *self_weight, *self_slope, *class_slope, *own_slope, *own_weight;
 
   __host__ __device__ HeadShared(Carver &carver, int columns) : tensor((columns + 1) * kTile) {
     const int beats = columns * kLeads, tokens = kLeads + beats;
@@ -74,12 +90,16 @@ template <typename T, int kDim, int kTensors> struct HeadShared {
     place = carver.take<HeadPlace>(1);
     list = carver.take<Listed>(tokens);
     state = carver.take<uint8_t>(beats);
+    visible = carver.take<int>((beats + 31) / 32);
     count = carver.take<int>(1);
     self = carver.take<float>(kTileRows);
     logits = carver.take<float>(beats);
-    if (kTensors == 3) return;
     // Rows beyond the last are read, but not used.
-    lse = carver.take<float>(tokens + kTileRows);
+    lse = carver.take<float>(tokens + (kTensors == 3 ? 0 : kTileRows));
+    if (kTensors == 3) {
+      kept = carver.take<uint8_t>(beats);
+      return;
+    }
     delta = carver.take<float>(tokens + kTileRows);
     self_weight = self;
     self_slope = carver.take<float>(kTileRows);
@@ -91,37 +111,56 @@ template <typename T, int kDim, int kTensors> struct HeadShared {
   __device__ T *column_tiles(int column) const { return class_q + kTile + column * kTile; }
 };
 
-// Fills `state` and `place`. All threads together, a barrier to follow.
+// The beat of a thread's row, one of the 32 rows behind the class tokens that a warp looks at together from `base` on.
+struct RowBeat {
+  int row, lead, beat; // row: of the beats alone
+  bool there;
+  __device__ RowBeat(int base, int columns) : row(base + static_cast<int>(threadIdx.x) % 32) {
+    const int column = row / kUsualLeads;
+    lead = row - column * kUsualLeads;
+    beat = lead * columns + column;
+    there = column < columns;
+  }
+};
+
+// Fills `state`, `place` and `visible`. All threads together, a barrier to follow.
 template <typename T, int kDim, int kTensors>
 __device__ __forceinline__ void note_states(const HeadShared<T, kDim, kTensors> &shared, const ClearProblem &p,
                                             const ColumnsBlock &block) {
-  const int beats = static_cast<int>(beat_count(p));
-  for (int beat = block.thread; beat < beats; beat += block.threads) {
-    const bool valid = beat_valid(p, block.batch, beat), visible = beat_visible(p, block.batch, beat);
-    shared.state[beat] = valid ? (visible ? kValidBeat | kVisibleBeat : kValidBeat) : 0;
+  const int columns = static_cast<int>(p.beats);
+#pragma unroll 1
+  for (int base = 32 * block.warp; base < kUsualLeads * columns; base += block.threads) {
+    const RowBeat at(base, columns);
+    const bool valid = at.there && beat_valid(p, block.batch, at.beat);
+    const bool visible = valid && beat_visible(p, block.batch, at.beat);
+    if (at.there) shared.state[at.beat] = valid ? (visible ? kValidBeat | kVisibleBeat : kValidBeat) : 0;
+    const int count = __popc(__ballot_sync(kWholeWarp, visible));
+    if (block.lane == 0) shared.visible[base / 32] = count;
   }
   if (block.thread == block.threads - 1) shared.place->find(p, block);
 }
 
-// Lists the visible beats behind the first `begin` entries. One warp; `state` is there.
+// Lists the visible beats behind the first `begin` entries, in the order of their rows. All threads together, a barrier
+// to follow; `state` and `visible` are there.
 template <typename T, int kDim, int kTensors>
 __device__ __forceinline__ void list_visible(const HeadShared<T, kDim, kTensors> &shared, const ClearProblem &p,
                                              int begin) {
-  const int lane = static_cast<int>(threadIdx.x) % 32, columns = static_cast<int>(p.beats);
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const int columns = static_cast<int>(p.beats);
   int count = begin;
-#pragma unroll 1
-  for (int base = 0; base < shared.kLeads * columns; base += 32) {
-    const int beat = base + lane;
-    const bool visible = beat < shared.kLeads * columns && (shared.state[beat] & kVisibleBeat) != 0;
-    const uint32_t ballot = __ballot_sync(kWholeWarp, visible);
-    if (visible) {
-      const int lead = beat / columns, row = shared.kLeads * (1 + beat - lead * columns) + lead;
-      shared.list[count + __popc(ballot & ((1u << lane) - 1))] = {static_cast<uint16_t>(shared.kLeads + beat),
-                                                                  static_cast<uint16_t>(row)};
+  for (int base = 0; base < kUsualLeads * columns; base += 32) {
+    if (base / 32 % static_cast<int>(blockDim.x / 32) == warp) {
+      const RowBeat at(base, columns);
+      const bool visible = at.there && (shared.state[at.beat] & kVisibleBeat) != 0;
+      const uint32_t ballot = __ballot_sync(kWholeWarp, visible);
+      if (visible) {
+        shared.list[count + __popc(ballot & ((1u << lane) - 1))] = {static_cast<uint16_t>(kUsualLeads + at.beat),
+                                                                    static_cast<uint16_t>(kUsualLeads + at.row)};
+      }
     }
-    count += __popc(ballot);
+    count += shared.visible[base / 32];
   }
-  if (lane == 0) *shared.count = count;
+  if (threadIdx.x == 0) *shared.count = count;
 }
 
 // The masks of a beat column.
@@ -142,7 +181,7 @@ __device__ __forceinline__ void stage_head(const HeadShared<T, kDim, kTensors> &
                                            const ColumnsBlock &block) {
   constexpr int kLeads = HeadShared<T, kDim, kTensors>::kLeads;
   const ClearProblem &p = args.problem;
-  const LaneRows<kDim, kLeads> rows(kLeads);
+  const LaneRows<kDim, kLeads, HeadRows<kDim>> rows(kLeads);
   const int columns = static_cast<int>(p.beats), first = block.warp;
   if (first < kTensors) {
     const ClearRows &source = p.rows[first];
@@ -153,7 +192,7 @@ __device__ __forceinline__ void stage_head(const HeadShared<T, kDim, kTensors> &
 #pragma unroll
       for (int repeat = 0; repeat < rows.kRepeats; ++repeat) {
         const int element = repeat * rows.kAcross * 8;
-        copy16_if(rows.has(step), target + step * rows.kRows * shared.kLd + element, row + element, true);
+        copy16_if(rows.has(step), target + rows.step_in_tile(step) + element, row + element, true);
       }
       row += rows.kRows * source.row;
     }
@@ -193,6 +232,32 @@ __device__ __forceinline__ void begin_head(const HeadShared<T, kDim, kTensors> &
   if (!padding) note_states(shared, args.problem, block);
 }
 
+// One warp: 16 kPieces columns of class rows that are sums over their lead's tokens, the token's own row of a tensor
+// times self[lead] and those of its beats times factors[lead, column]. `rows`: the tensor's, from the first column on.
+template <int kDim, int kPieces, typename T>
+__device__ __forceinline__ void sum_by_lead(float (&sum)[kPieces][2][4], const T *rows, const float *self,
+                                            const float *factors, int columns, const LanePlace &at) {
+  using Layout = HeadRows<kDim>;
+  clear(sum);
+  int lead[2]; // rows beyond the last are the last's
+#pragma unroll
+  for (int i = 0; i < 2; ++i) lead[i] = at.g + 8 * i < kUsualLeads ? at.g + 8 * i : kUsualLeads - 1;
+  const T *left = left_place<Layout>(rows, kUsualLeads);
+#pragma unroll 3
+  for (int column = -1; column < columns; ++column) {
+    float factor[2];
+#pragma unroll
+    for (int i = 0; i < 2; ++i) factor[i] = column < 0 ? self[lead[i]] : factors[lead[i] * columns + column];
+    const Diagonal<T> made_of(at, factor);
+#pragma unroll
+    for (int piece = 0; piece < kPieces; ++piece) {
+      uint32_t right[4];
+      load_matrices_transposed(right, left + (1 + column) * Layout::at(kUsualLeads) + 16 * piece);
+      made_of.multiply(sum[piece], right);
+    }
+  }
+}
+
 // Listed tokens that are the rows of a tile, from `first` on; the last of them stands for those beyond.
 struct ListedRows {
   const Listed *list;
@@ -205,16 +270,16 @@ struct ListedRows {
 
 // A lane's place in the rows of the tile in shared memory, or of their class tokens: of a left operand, or, transposed,
 // of a right one.
-template <int kLd, bool kClass = false> __device__ __forceinline__ int left_offset(const ListedRows &rows) {
+template <typename Layout, bool kClass = false> __device__ __forceinline__ int left_offset(const ListedRows &rows) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const Listed &token = rows.row(lane % 16);
-  return (kClass ? token.lead() : token.row) * kLd + lane / 16 * 8;
+  return Layout::at(kClass ? token.lead() : token.row) + lane / 16 * 8;
 }
 // Of a right operand whose columns are the tile's rows.
-template <int kLd, bool kClass = false> __device__ __forceinline__ int right_offset(const ListedRows &rows) {
+template <typename Layout, bool kClass = false> __device__ __forceinline__ int right_offset(const ListedRows &rows) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const Listed &token = rows.row(lane % 8 + lane / 16 * 8);
-  return (kClass ? token.lead() : token.row) * kLd + lane / 8 % 2 * 8;
+  return Layout::at(kClass ? token.lead() : token.row) + lane / 8 % 2 * 8;
 }
 
 } // namespace clear_cuda

@@ -18,7 +18,7 @@ __device__ __forceinline__ void listed_deltas(const HeadShared<T, kDim, 4> &shar
     const int index = base + thread / 4;
     const Listed token = shared.list[index < count ? index : count - 1];
     const T *out = shared.place->template row<const T>(p, CLEAR_OUT, token.position) + 8 * quarter;
-    const T *dout = shared.class_dout + token.row * shared.kLd + 8 * quarter;
+    const T *dout = shared.class_dout + HeadRows<kDim>::at(token.row) + 8 * quarter;
     uint4 pieces[kDim / 32];
 #pragma unroll
     for (int i = 0; i < kDim / 32; ++i) pieces[i] = *reinterpret_cast<const uint4 *>(out + 32 * i);
@@ -74,13 +74,14 @@ __device__ __forceinline__ uint32_t tile_bits(const BeatDropout<kPlain> &dropout
 template <bool kDropout, typename T, int kDim>
 __device__ __forceinline__ void visible_queries(const ColumnsArguments &args, const HeadShared<T, kDim, 4> &shared,
                                                 int first, int count) {
-  constexpr int kLd = kBeatLd<kDim>, kLeads = HeadShared<T, kDim, 4>::kLeads;
+  using Layout = HeadRows<kDim>;
+  constexpr int kLeads = HeadShared<T, kDim, 4>::kLeads;
   const ClearProblem &p = args.problem;
   const BeatDropout<!kDropout> dropout = shared.place->template dropout<kDropout>(p);
   const LanePlace at;
   const ListedRows rows(shared.list, first, count);
   const Listed mine[2] = {rows.row(at.g), rows.row(at.g + 8)};
-  const T *q = shared.class_q + left_offset<kLd>(rows), *dout = q + 3 * shared.tensor;
+  const T *q = shared.class_q + left_offset<Layout>(rows), *dout = q + 3 * shared.tensor;
   float dq[kDim / 16][2][4], lse[2], delta[2], s[2][4], dp[2][4];
   clear(dq);
 #pragma unroll
@@ -92,7 +93,7 @@ __device__ __forceinline__ void visible_queries(const ColumnsArguments &args, co
   for (int key = kLeads; key < count; key += kTileRows) {
     const ListedRows others(shared.list, key, count);
     const int left_columns = count - key - 2 * at.t;
-    const T *k = shared.class_k + right_offset<kLd>(others);
+    const T *k = shared.class_k + right_offset<Layout>(others);
     two_products<T, kDim>(s, dp, q, k, dout, k + shared.tensor);
     const uint32_t bits = dropout.on() ? tile_bits<true>(dropout, at, mine, others) : ~0u;
 #pragma unroll
@@ -105,7 +106,7 @@ __device__ __forceinline__ void visible_queries(const ColumnsArguments &args, co
     }
     uint32_t slopes[4];
     as_left<T>(slopes, s);
-    const T *k_rows = shared.class_k + left_offset<kLd>(others);
+    const T *k_rows = shared.class_k + left_offset<Layout>(others);
 #pragma unroll
     for (int piece = 0; piece < kDim / 16; ++piece) {
       uint32_t right[4];
@@ -114,7 +115,7 @@ __device__ __forceinline__ void visible_queries(const ColumnsArguments &args, co
     }
   }
 
-  const T *class_k = shared.class_k + right_offset<kLd, true>(rows);
+  const T *class_k = shared.class_k + right_offset<Layout, true>(rows);
   two_products<T, kDim>(s, dp, q, class_k, dout, class_k + shared.tensor);
   float own[2], own_dp[2];
   TensorTile<T>::diagonal(own, s);
@@ -130,7 +131,7 @@ __device__ __forceinline__ void visible_queries(const ColumnsArguments &args, co
     row[i] = shared.place->template row<T>(p, CLEAR_DQ, mine[i].position) + written_column(at);
   }
   const Diagonal<T> with_class(at, own);
-  const T *class_rows = shared.class_k + left_offset<kLd, true>(rows);
+  const T *class_rows = shared.class_k + left_offset<Layout, true>(rows);
 #pragma unroll
   for (int piece = 0; piece < kDim / 16; ++piece) {
     uint32_t right[4];
@@ -159,13 +160,14 @@ __device__ __forceinline__ void add_written(float (&x)[2][4], T *const (&row)[2]
 template <bool kDropout, typename T, int kDim>
 __device__ __forceinline__ void visible_keys(const ColumnsArguments &args, const HeadShared<T, kDim, 4> &shared,
                                              int first, int count) {
-  constexpr int kLd = kBeatLd<kDim>, kLeads = HeadShared<T, kDim, 4>::kLeads;
+  using Layout = HeadRows<kDim>;
+  constexpr int kLeads = HeadShared<T, kDim, 4>::kLeads;
   const ClearProblem &p = args.problem;
   const BeatDropout<!kDropout> dropout = shared.place->template dropout<kDropout>(p);
   const LanePlace at;
   const ListedRows rows(shared.list, first, count);
   const Listed mine[2] = {rows.row(at.g), rows.row(at.g + 8)};
-  const T *k = shared.class_k + left_offset<kLd>(rows);
+  const T *k = shared.class_k + left_offset<Layout>(rows);
   float dk[kDim / 16][2][4], dv[kDim / 16][2][4];
   clear(dk);
   clear(dv);
@@ -173,7 +175,7 @@ __device__ __forceinline__ void visible_keys(const ColumnsArguments &args, const
   for (int query = kLeads; query < count; query += kTileRows) {
     const ListedRows others(shared.list, query, count);
     const int left_columns = count - query - 2 * at.t;
-    const T *q = shared.class_q + right_offset<kLd>(others);
+    const T *q = shared.class_q + right_offset<Layout>(others);
     float s[2][4], dp[2][4];
     two_products<T, kDim>(s, dp, k, q, k + shared.tensor, q + 3 * shared.tensor);
     const uint32_t bits = dropout.on() ? tile_bits<false>(dropout, at, mine, others) : ~0u;
@@ -197,7 +199,7 @@ __device__ __forceinline__ void visible_keys(const ColumnsArguments &args, const
     uint32_t weights[4], slopes[4];
     as_left<T>(weights, s);
     as_left<T>(slopes, dp);
-    const T *q_rows = shared.class_q + left_offset<kLd>(others);
+    const T *q_rows = shared.class_q + left_offset<Layout>(others);
 #pragma unroll
     for (int piece = 0; piece < kDim / 16; ++piece) {
       uint32_t right[4];
@@ -264,7 +266,8 @@ __device__ __forceinline__ void column_gradients(const ColumnsArguments &args, c
     };
   };
   const auto nothing = [](int, int, const uint32_t (&)[4]) {};
-  beat_gradients<T, kDim, true>(shared.class_q, tiles, shared.tensor, at, slopes, kLeads, nothing, writer_of);
+  beat_gradients<HeadRows<kDim>, kDim, true>(shared.class_q, tiles, shared.tensor, at, slopes, kLeads, nothing,
+                                             writer_of);
 }
 
 // One warp: 16 kPieces columns from `d` on of the class rows of dq, dk or dv (`which`), whose factors are there.
@@ -279,29 +282,14 @@ __device__ __forceinline__ void class_gradients(const ColumnsArguments &args, co
   const float *self = which == 2 ? shared.self_weight : shared.self_slope;
   const float *factors = which == 0 ? shared.class_slope : which == 1 ? shared.own_slope : shared.own_weight;
   float sum[kPieces][2][4];
-  clear(sum);
+  sum_by_lead<kDim>(sum, source + d, self, factors, columns, at);
   bool wanted[2];
-  int lead[2];
   T *row[2];
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
-    wanted[i] = at.g + 8 * i < kLeads;
-    lead[i] = wanted[i] ? at.g + 8 * i : kLeads - 1;
-    row[i] = shared.place->template row<T>(p, CLEAR_DQ + which, lead[i]) + written_column(at);
-  }
-  source = left_place<kDim>(source, kLeads) + d;
-#pragma unroll 3
-  for (int column = -1; column < columns; ++column) {
-    float factor[2];
-#pragma unroll
-    for (int i = 0; i < 2; ++i) factor[i] = column < 0 ? self[lead[i]] : factors[lead[i] * columns + column];
-    const Diagonal<T> made_of(at, factor);
-#pragma unroll
-    for (int piece = 0; piece < kPieces; ++piece) {
-      uint32_t right[4];
-      load_matrices_transposed(right, source + (1 + column) * shared.kTile + 16 * piece);
-      made_of.multiply(sum[piece], right);
-    }
+    const int lead = at.g + 8 * i;
+    wanted[i] = lead < kLeads;
+    row[i] = shared.place->template row<T>(p, CLEAR_DQ + which, lead) + written_column(at);
   }
 #pragma unroll
   for (int piece = 0; piece < kPieces; ++piece) {
@@ -326,7 +314,7 @@ __global__ void __launch_bounds__((32 * kHeadWarps<kDim, true>), (kHeadBlocks<kD
     if (thread < kLeads) shared.list[thread] = {static_cast<uint16_t>(thread), static_cast<uint16_t>(thread)};
   }
   __syncthreads();
-  if (warp == warps - 1) list_visible(shared, p, kLeads);
+  list_visible(shared, p, kLeads);
   __syncthreads();
   listed_deltas(shared, p, 32 * warps, [] {
     copy_wait<0>();

@@ -25,7 +25,7 @@ __device__ __forceinline__ uint32_t listed_bits(const Dropout<float> &dropout, c
 template <bool kDropout, typename T, int kDim>
 __device__ __forceinline__ void attend_visible(const ColumnsArguments &args, const HeadShared<T, kDim, 3> &shared,
                                                int first, int count) {
-  constexpr int kLd = kBeatLd<kDim>;
+  using Layout = HeadRows<kDim>;
   const ClearProblem &p = args.problem;
   const BeatDropout<!kDropout> dropout = shared.place->template dropout<kDropout>(p);
   const LanePlace at;
@@ -34,7 +34,7 @@ __device__ __forceinline__ void attend_visible(const ColumnsArguments &args, con
 
   uint32_t left[kDim / 16][4];
   float with_class[2][4] = {}, own[2], max[2], sum[2] = {0.0f, 0.0f};
-  const T *q = shared.class_q + left_offset<kLd>(rows), *class_k = shared.class_k + right_offset<kLd, true>(rows);
+  const T *q = shared.class_q + left_offset<Layout>(rows), *class_k = shared.class_k + right_offset<Layout, true>(rows);
 #pragma unroll
   for (int piece = 0; piece < kDim / 16; ++piece) {
     uint32_t right[4];
@@ -57,7 +57,7 @@ __device__ __forceinline__ void attend_visible(const ColumnsArguments &args, con
 #pragma unroll
     for (int n = 0; n < kListedTiles; ++n) {
       if (n >= tiles) break;
-      const T *k = shared.class_k + right_offset<kLd>({shared.list, key + n * kTileRows, count});
+      const T *k = shared.class_k + right_offset<Layout>({shared.list, key + n * kTileRows, count});
 #pragma unroll
       for (int piece = 0; piece < kDim / 16; ++piece) {
         uint32_t right[4];
@@ -96,7 +96,7 @@ __device__ __forceinline__ void attend_visible(const ColumnsArguments &args, con
       if (n >= tiles) break;
       uint32_t weights[4];
       as_left<T>(weights, s[n]);
-      const T *v = shared.class_v + left_offset<kLd>({shared.list, key + n * kTileRows, count});
+      const T *v = shared.class_v + left_offset<Layout>({shared.list, key + n * kTileRows, count});
 #pragma unroll
       for (int piece = 0; piece < kDim / 16; ++piece) {
         uint32_t right[4];
@@ -120,7 +120,7 @@ __device__ __forceinline__ void attend_visible(const ColumnsArguments &args, con
     if (at.t == 0 && wanted[i]) shared.place->lse_of(p)[mine[i].position] = max[i] + logarithm(sum[i]);
   }
   const Diagonal<T> to_class(at, own);
-  const T *class_v = shared.class_v + left_offset<kLd, true>(rows);
+  const T *class_v = shared.class_v + left_offset<Layout, true>(rows);
 #pragma unroll
   for (int piece = 0; piece < kDim / 16; ++piece) {
     uint32_t right[4];
@@ -136,6 +136,7 @@ __device__ __forceinline__ void attend_visible(const ColumnsArguments &args, con
 template <bool kDropout, typename T, int kDim>
 __device__ __forceinline__ void attend_column(const ColumnsArguments &args, const HeadShared<T, kDim, 3> &shared,
                                               int column) {
+  using Layout = HeadRows<kDim>;
   constexpr int kLeads = HeadShared<T, kDim, 3>::kLeads;
   const ClearProblem &p = args.problem;
   const BeatDropout<!kDropout> dropout = shared.place->template dropout<kDropout>(p);
@@ -144,10 +145,10 @@ __device__ __forceinline__ void attend_column(const ColumnsArguments &args, cons
   const ColumnMasks<1> masks = state_masks<kLeads>(shared.state, column, columns);
   const uint32_t bits = beat_bits(dropout, p, at, column);
   const T *tiles = shared.column_tiles(column);
-  const T *left = left_place<kDim>(tiles, kLeads), *class_left = left_place<kDim>(shared.class_q, kLeads);
+  const T *left = left_place<Layout>(tiles, kLeads), *class_left = left_place<Layout>(shared.class_q, kLeads);
   float s[2][4], own[2], foreign[2], lse[2];
-  beat_scores<T, kDim>(s, own, foreign, left, right_place<kDim>(tiles, kLeads) + shared.tensor, class_left,
-                       right_place<kDim>(shared.class_k, kLeads));
+  beat_scores<T, kDim>(s, own, foreign, left, right_place<Layout>(tiles, kLeads) + shared.tensor, class_left,
+                       right_place<Layout>(shared.class_k, kLeads));
   beat_softmax(s, own, lse, args, at, masks, dropout, bits);
   bool real[2], wanted[2];
   T *row[2];
@@ -159,8 +160,8 @@ __device__ __forceinline__ void attend_column(const ColumnsArguments &args, cons
     wanted[i] = lead < kLeads && !masks.is_global(lead);
     row[i] = shared.place->template row<T>(p, CLEAR_OUT, kLeads + beat) + written_column(at);
     if (speaks) shared.logits[beat] = real[i] ? product(foreign[i], args.scale) : -infinity<float>();
-    if (kDropout && speaks && (bits >> (10 + i) & 1u) != 0) shared.state[beat] |= kKeptBeat;
-    if (speaks && wanted[i]) shared.place->lse_of(p)[kLeads + beat] = real[i] ? lse[i] : infinity<float>();
+    if (kDropout && speaks) shared.kept[beat] = bits >> (10 + i) & 1u;
+    if (speaks) shared.lse[kLeads + beat] = real[i] ? lse[i] : infinity<float>();
   }
   beat_values<T, kDim>(left + 2 * shared.tensor, class_left + 2 * shared.tensor, at, s, own,
                        [&](int piece, const float (&out)[2][4], const uint32_t (&)[4]) {
@@ -168,82 +169,60 @@ __device__ __forceinline__ void attend_column(const ColumnsArguments &args, cons
                        });
 }
 
-// One warp: 16 kPieces columns from `d` on of the class rows, whose logits are there. Four lanes to a row, of which
-// each weighs a column in four.
-template <bool kDropout, int kPieces, typename T, int kDim>
-__device__ __forceinline__ void attend_class_rows(const ColumnsArguments &args, const HeadShared<T, kDim, 3> &shared,
-                                                  int d) {
+// One warp: the class rows, whose logits are there. Four lanes to a row, of which each makes weights of a column in
+// four; they take the place of the logits.
+template <bool kDropout, typename T, int kDim>
+__device__ __forceinline__ void attend_class_rows(const ColumnsArguments &args, const HeadShared<T, kDim, 3> &shared) {
   constexpr int kLeads = HeadShared<T, kDim, 3>::kLeads;
   const ClearProblem &p = args.problem;
   const BeatDropout<!kDropout> dropout = shared.place->template dropout<kDropout>(p);
   const LanePlace at;
   const int columns = static_cast<int>(p.beats);
-  float max[2], sum[2] = {0.0f, 0.0f}, self[2], weight[2];
-  int first[2]; // of the beats of rows g and g + 8
-#pragma unroll
-  for (int i = 0; i < 2; ++i) {
-    const int lead = at.g + 8 * i < kLeads ? at.g + 8 * i : kLeads - 1;
-    first[i] = lead * columns;
-    max[i] = self[i] = shared.self[lead];
-    for (int column = at.t; column < columns; column += 4) max[i] = larger(max[i], shared.logits[first[i] + column]);
-    max[i] = quad_max(max[i]);
-    self[i] = exponential_from(self[i], max[i]);
-    weight[i] = dropout.on() ? self[i] * dropout.of(lead, lead) : self[i];
-  }
-  float out[kPieces][2][4];
-  clear(out);
-  const T *values = left_place<kDim>(shared.class_v, kLeads) + d;
-  const auto add = [&](const T *tile) {
-    const Diagonal<T> weights(at, weight);
-#pragma unroll
-    for (int piece = 0; piece < kPieces; ++piece) {
-      uint32_t right[4];
-      load_matrices_transposed(right, tile + 16 * piece);
-      weights.multiply(out[piece], right);
-    }
-  };
-  add(values);
-#pragma unroll 1
-  for (int base = 0; base < columns; base += 4) {
-    const int mine = base + at.t;
-    float next[2];
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      next[i] = mine < columns ? exponential_from(shared.logits[first[i] + mine], max[i]) : 0.0f;
-      sum[i] += next[i];
-      if (dropout.on() && mine < columns) next[i] *= dropout.factor(shared.state[first[i] + mine] / kKeptBeat, 0);
-    }
-#pragma unroll
-    for (int u = 0; u < 4; ++u) {
-#pragma unroll
-      for (int i = 0; i < 2; ++i) weight[i] = __shfl_sync(kWholeWarp, next[i], at.lane / 4 * 4 + u);
-      // Beyond the last column weights are zero.
-      add(values + (1 + (base + u < columns ? base + u : 0)) * shared.kTile);
-    }
-  }
   bool wanted[2];
   T *row[2];
+  float max[2], sum[2] = {0.0f, 0.0f};
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     const int lead = at.g + 8 * i;
     wanted[i] = lead < kLeads;
     row[i] = shared.place->template row<T>(p, CLEAR_OUT, lead) + written_column(at);
-    sum[i] = quad_sum(sum[i]) + self[i];
+    float *const logits = shared.logits + lead * columns;
+    const int end = wanted[i] ? columns : 0;
+    const float self = wanted[i] ? shared.self[lead] : 0.0f;
+    max[i] = self;
+    for (int column = at.t; column < end; column += 4) max[i] = larger(max[i], logits[column]);
+    max[i] = quad_max(max[i]);
+    for (int column = at.t; column < end; column += 4) {
+      float weight = exponential_from(logits[column], max[i]);
+      sum[i] += weight;
+      if (dropout.on()) weight *= dropout.factor(shared.kept[lead * columns + column], 0);
+      logits[column] = weight;
+    }
+    const float weight = exponential_from(self, max[i]);
+    sum[i] = quad_sum(sum[i]) + weight;
+    if (at.t == 0 && wanted[i]) shared.self[lead] = dropout.on() ? weight * dropout.of(lead, lead) : weight;
+  }
+  __syncwarp();
+  float out[kDim / 16][2][4];
+  sum_by_lead<kDim>(out, shared.class_v, shared.self, shared.logits, columns, at);
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
     const float normalise = reciprocal(sum[i]);
 #pragma unroll
-    for (int j = 0; j < 4 * kPieces; ++j) out[j / 4][j / 2 % 2][j % 2 + 2 * i] *= normalise;
-    if (at.t == 0 && wanted[i] && d == 0) shared.place->lse_of(p)[lead] = max[i] + logarithm(sum[i]);
+    for (int j = 0; j < kDim / 4; ++j) out[j / 4][j / 2 % 2][j % 2 + 2 * i] *= normalise;
+    if (at.t == 0 && wanted[i]) shared.place->lse_of(p)[at.g + 8 * i] = max[i] + logarithm(sum[i]);
   }
 #pragma unroll
-  for (int piece = 0; piece < kPieces; ++piece) {
-    write_piece<T>(row, wanted, {true, true}, d + 16 * piece, at, out[piece]);
+  for (int piece = 0; piece < kDim / 16; ++piece) {
+    write_piece<T>(row, wanted, {true, true}, 16 * piece, at, out[piece]);
   }
 }
 
 template <typename T, int kDim, bool kDropout>
 __global__ void __launch_bounds__((32 * kHeadWarps<kDim, false>), (kHeadBlocks<kDim, false>))
     head_forward(const __grid_constant__ ColumnsArguments args) {
-  constexpr int kLeads = HeadShared<T, kDim, 3>::kLeads, kClassPieces = 2;
+  using Layout = HeadRows<kDim>;
+  constexpr int kLeads = HeadShared<T, kDim, 3>::kLeads;
   const ClearProblem &p = args.problem;
   const int warps = args.plan.warps, columns = static_cast<int>(p.beats);
   const int warp = static_cast<int>(threadIdx.x) / 32;
@@ -252,11 +231,11 @@ __global__ void __launch_bounds__((32 * kHeadWarps<kDim, false>), (kHeadBlocks<k
   begin_head(shared, args, ColumnsBlock(p, args.plan));
   copy_wait<0>();
   __syncthreads();
+  list_visible(shared, p, 0);
   if (warp == warps - 1) {
-    list_visible(shared, p, 0);
     const LanePlace at;
     float self[2];
-    TensorTile<T>::paired(self, {shared.class_q, shared.kLd, kLeads}, {shared.class_k, shared.kLd, kLeads}, 0, kDim);
+    paired_rows<T, Layout, kDim>(self, shared.class_q, shared.class_k, kLeads);
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       if (at.t == 0) shared.self[at.g + 8 * i] = product(self[i], args.scale);
@@ -265,13 +244,17 @@ __global__ void __launch_bounds__((32 * kHeadWarps<kDim, false>), (kHeadBlocks<k
 #pragma unroll 1
   for (int column = warp; column < columns; column += warps) attend_column<kDropout>(args, shared, column);
   __syncthreads();
+  for (int beat = static_cast<int>(threadIdx.x); beat < kLeads * columns; beat += 32 * warps) {
+    const int position = kLeads + beat;
+    if ((shared.state[beat] & kVisibleBeat) == 0) shared.place->lse_of(p)[position] = shared.lse[position];
+  }
   const int count = *shared.count, tiles = (count + kTileRows - 1) / kTileRows;
 #pragma unroll 1
-  for (int unit = warp; unit < tiles + kDim / 16 / kClassPieces; unit += warps) {
+  for (int unit = warp; unit <= tiles; unit += warps) {
     if (unit < tiles) {
       attend_visible<kDropout>(args, shared, unit * kTileRows, count);
     } else {
-      attend_class_rows<kDropout, kClassPieces>(args, shared, (unit - tiles) * 16 * kClassPieces);
+      attend_class_rows<kDropout>(args, shared);
     }
   }
 }
