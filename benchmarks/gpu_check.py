@@ -3,6 +3,7 @@
     python benchmarks/gpu_check.py                              every stage, in order
     python benchmarks/gpu_check.py build accuracy-triton        some of them
     python benchmarks/gpu_check.py --minutes 12 --resume        what is left, as far as 12 minutes go
+    python benchmarks/gpu_check.py --jobs 12                    what is not timed 12 at a time, then the benchmarks
     python benchmarks/gpu_check.py --list                       their names
 
 Everything goes to --out (default gpu_check/): stages.csv, one row per stage with the device, driver, versions and
@@ -16,13 +17,16 @@ The kernels take the tiles of the rules (CLEAR_KERNELS_TUNE=0) except in the ben
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -36,6 +40,7 @@ from gpu.commands import Outcome, Shell
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT = 580  # seconds per stage
 SHORTEST = 30  # seconds without which a stage is not begun
+ALONE = ("build", "benchmark-", "picture")  # stages that have the machine to themselves
 TESTS = ROOT / "tests" / "kernels"
 BACKENDS = ("triton", "cuda")
 RULES_ONLY = {"CLEAR_KERNELS_TUNE": "0"}
@@ -152,16 +157,49 @@ STAGES: dict[str, Stage] = {
 }
 
 
-def attempt(stage: str, out: Path, limit: float) -> tuple[Outcome, float]:
-    """Run a stage; whatever it raises is its failure. Returns the seconds it took as well."""
-    start = time.monotonic()
-    try:
-        outcome = STAGES[stage](Shell(ROOT, out / f"{stage}.log", limit), out)
-    except KeyboardInterrupt:
-        outcome = Outcome("failed", "interrupted")
-    except Exception as error:
-        outcome = Outcome("failed", f"{type(error).__name__}: {error}")
-    return outcome, time.monotonic() - start
+class Run:
+    """One run of the script: where it writes, on which machine, and until when."""
+
+    def __init__(self, out: Path, minutes: float) -> None:
+        self.out = out
+        self.machine = {name: str(value) for name, value in asdict(survey(torch.device("cuda"))).items()}
+        self.end = time.monotonic() + 60 * minutes
+        self.failed: list[str] = []
+        self._writing = threading.Lock()
+
+    def attempt(self, stage: str, shown: bool = True) -> None:
+        """Run a stage and note how it ended; whatever it raises is its failure."""
+        left = self.end - time.monotonic()
+        if left < SHORTEST:
+            print(f"== {stage}: no time is left", flush=True)
+            return
+        start, interrupted = time.monotonic(), False
+        try:
+            outcome = STAGES[stage](Shell(ROOT, self.out / f"{stage}.log", min(LIMIT, left), shown), self.out)
+        except KeyboardInterrupt:
+            outcome, interrupted = Outcome("failed", "interrupted"), True
+        except Exception as error:
+            outcome = Outcome("failed", f"{type(error).__name__}: {error}")
+        seconds = f"{time.monotonic() - start:.0f}"
+        row = {"stage": stage, "status": outcome.status, "seconds": seconds, "detail": outcome.detail}
+        with self._writing:
+            ledger.append(self.out / "stages.csv", row | self.machine)
+            print(f"== {stage}: {outcome.status} after {seconds} s {outcome.detail}".rstrip(), flush=True)
+            self.failed += [stage] if outcome.status == "failed" else []
+        if interrupted:
+            raise KeyboardInterrupt
+
+    def attempt_all(self, stages: Sequence[str], jobs: int) -> None:
+        """One after another, or those that are not timed `jobs` at a time, their output in their logs alone."""
+        aside = [stage for stage in stages if jobs > 1 and not stage.startswith(ALONE)]
+        alone = [stage for stage in stages if stage not in aside]
+        first = alone[:1] if aside and alone[:1] == ["build"] else []
+        for stage in first:
+            self.attempt(stage)
+        with ThreadPoolExecutor(jobs) as pool:
+            list(pool.map(lambda stage: self.attempt(stage, shown=False), aside))
+        for stage in alone[len(first) :]:
+            self.attempt(stage)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -172,6 +210,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("gpu_check"), help="folder of the results")
     parser.add_argument("--resume", action="store_true", help="leave out what passed on this GPU at this commit")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="end by then; begins no stage near the end")
+    parser.add_argument("--jobs", type=int, default=1, help="how many stages that are not timed run at a time")
     options = parser.parse_args(arguments)
     if options.list:
         print("\n".join(STAGES))
@@ -181,24 +220,15 @@ def main(arguments: list[str] | None = None) -> int:
     if not torch.cuda.is_available():
         print("PyTorch sees no CUDA device: nothing was checked", file=sys.stderr)
         return 1
-    out = options.out.resolve()
-    end = time.monotonic() + 60 * options.minutes
-    machine = asdict(survey(torch.device("cuda")))
-    done = ledger.passed(out / "stages.csv", machine["device"], machine["commit"]) if options.resume else set()
-    failed = []
-    for stage in options.stages or STAGES:
-        left = end - time.monotonic()
-        if stage in done or left < SHORTEST:
-            print(f"== {stage}: {'passed before' if stage in done else 'no time is left'}", flush=True)
-            continue
-        outcome, seconds = attempt(stage, out, min(LIMIT, left))
-        row = {"stage": stage, "status": outcome.status, "seconds": f"{seconds:.0f}", "detail": outcome.detail}
-        ledger.append(out / "stages.csv", row | {name: str(value) for name, value in machine.items()})
-        print(f"== {stage}: {outcome.status} after {seconds:.0f} s {outcome.detail}".rstrip(), flush=True)
-        failed += [stage] if outcome.status == "failed" else []
-        if outcome.detail == "interrupted":
-            break
-    return 1 if failed else 0
+    run = Run(options.out.resolve(), options.minutes)
+    table = run.out / "stages.csv"
+    done = ledger.passed(table, run.machine["device"], run.machine["commit"]) if options.resume else set()
+    wanted = options.stages or list(STAGES)
+    for stage in done.intersection(wanted):
+        print(f"== {stage}: passed before", flush=True)
+    with contextlib.suppress(KeyboardInterrupt):  # noted as the failure of its stage
+        run.attempt_all([stage for stage in wanted if stage not in done], max(options.jobs, 1))
+    return 1 if run.failed else 0
 
 
 if __name__ == "__main__":

@@ -21,21 +21,22 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Shell:
-    """Where commands run: the folder, which Python also imports from, the file that keeps their output, and the seconds
-    that each may take.
+    """Where commands run: the folder, which Python also imports from, the file that keeps their output, the seconds
+    each may take, and whether the output is shown as well.
     """
 
     folder: Path
     log: Path
     limit: float
+    shown: bool = True
 
     def run(self, *command: str, **environment: str) -> Outcome:
         """Run a command; its exit status decides. Past the limit it is killed with all that it started."""
-        shown = " ".join((*(f"{name}={value}" for name, value in environment.items()), *command))
+        line = " ".join((*(f"{name}={value}" for name, value in environment.items()), *command))
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("a") as log:
-            print(f"$ {shown}", flush=True)
-            print(f"$ {shown}", file=log, flush=True)
+            self._show(f"$ {line}\n")
+            print(f"$ {line}", file=log, flush=True)
             try:
                 process = subprocess.Popen(
                     command,
@@ -61,7 +62,7 @@ class Shell:
             try:
                 assert process.stdout is not None
                 for line in process.stdout:
-                    print(line, end="", flush=True)
+                    self._show(line)
                     log.write(line)
                     log.flush()
                     last.extend([line.strip()] if line.strip() else [])
@@ -74,3 +75,7 @@ class Shell:
         if late.is_set():
             return Outcome("failed", f"longer than {self.limit:.0f} s; last: {words}")
         return Outcome("passed", words) if status == 0 else Outcome("failed", f"exit status {status}: {words}")
+
+    def _show(self, line: str) -> None:
+        if self.shown:
+            print(line, end="", flush=True)

@@ -11,9 +11,18 @@ namespace clear_cuda {
 // Elements from one row of a tile to the next: an odd number of 16 bytes, so that ldmatrix meets no bank conflict.
 template <int kDim> constexpr int kBeatLd = kDim + 8;
 
-// Where the rows of a tile lie.
+// How rows lie in shared memory. place(): elements from the first row to eight of a row; load() reads the matrices `k`
+// columns further on.
 template <int kDim> struct PaddedRows {
   static constexpr __host__ __device__ int at(int row) { return row * kBeatLd<kDim>; }
+  static constexpr __device__ int place(int row, int eight) { return at(row) + 8 * eight; }
+  template <typename T> static __device__ __forceinline__ void load(uint32_t (&x)[4], const T *place, int k) {
+    load_matrices(x, place + k);
+  }
+  template <typename T>
+  static __device__ __forceinline__ void load_transposed(uint32_t (&x)[4], const T *place, int k) {
+    load_matrices_transposed(x, place + k);
+  }
 };
 
 // The leads of a standard electrocardiogram, for which there are kernels of their own.
@@ -40,15 +49,16 @@ template <int kDim, int kLeads, typename Layout = PaddedRows<kDim>> struct LaneR
   static constexpr int kRepeats = kPieces / kAcross; // accesses of a lane to a row
   static constexpr int kRows = 32 / kAcross;         // rows at a time
   static constexpr int kSteps = ((kLeads == 0 ? kTileRows : kLeads) + kRows - 1) / kRows;
-  int lead, element, leads; // of the lane's first 16 bytes; and how many leads there are
+  int lead, eight, element, leads; // of the lane's first 16 bytes; and how many leads there are
 
   __device__ explicit LaneRows(int leads_) : leads(leads_) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     lead = lane / kAcross;
-    element = lane % kAcross * 8;
+    eight = lane % kAcross;
+    element = 8 * eight;
   }
-  __device__ int in_tile() const { return Layout::at(lead) + element; }
-  // From the first rows of a tile to those of a step.
+  // The place of the lane's first 16 bytes in a tile that begins with row `first`, and from there to those of a step.
+  __device__ int in_tile(int first) const { return Layout::place(first + lead, eight); }
   static constexpr __device__ int step_in_tile(int step) { return Layout::at(step * kRows); }
   // Whether the row of this lane in a step exists.
   __device__ bool has(int step) const { return kLeads == kSteps * kRows || lead + step * kRows < leads; }
@@ -68,12 +78,12 @@ template <typename T, int kDim, int kLeads, int kTensor> struct Cursor {
   __device__ void advance(const ColumnsArguments &args) { at += args.column_step[kTensor]; }
   __device__ void next(const ColumnsArguments &args) { at += args.problem.rows[kTensor].row; }
 
-  // Starts bringing the rows that `wanted` marks to a tile; the others become zero.
+  // Starts bringing the rows that `wanted` marks to a tile, which begins with row `first`; the others become zero.
   template <typename Rows>
-  __device__ __forceinline__ void stage(T *tile, const ColumnsArguments &args, const Rows &rows,
-                                        uint32_t wanted) const {
+  __device__ __forceinline__ void stage(T *tile, const ColumnsArguments &args, const Rows &rows, uint32_t wanted,
+                                        int first = 0) const {
     const T *row = at;
-    T *target = tile + rows.in_tile();
+    T *target = tile + rows.in_tile(first);
     const uint32_t bits = wanted >> rows.lead;
     const int64_t step_elements = Rows::kRows * args.lead_step[kTensor];
 #pragma unroll
@@ -92,7 +102,7 @@ template <typename T, int kDim, int kLeads, int kTensor> struct Cursor {
   __device__ __forceinline__ void store(const T *tile, const ColumnsArguments &args, const Rows &rows,
                                         uint32_t wanted) const {
     T *row = at;
-    const T *source = tile + rows.in_tile();
+    const T *source = tile + rows.in_tile(0);
     const uint32_t bits = wanted >> rows.lead;
     const int64_t step_elements = Rows::kRows * args.lead_step[kTensor];
 #pragma unroll
@@ -148,14 +158,16 @@ __device__ __forceinline__ float beat_factor(const BeatDropout<kPlain> &dropout,
 
 // This lane's place in a tile of `leads` rows, of which the last stands for those beyond it: of a left operand, or,
 // transposed, of a right one.
-template <typename Layout, typename T> __device__ __forceinline__ const T *left_place(const T *tile, int leads) {
+template <typename Layout, typename T>
+__device__ __forceinline__ const T *left_place(const T *tile, int leads, int first = 0) {
   const int lane = static_cast<int>(threadIdx.x) % 32, row = lane % 16;
-  return tile + Layout::at(row < leads ? row : leads - 1) + lane / 16 * 8;
+  return tile + Layout::place(first + (row < leads ? row : leads - 1), lane / 16);
 }
 // Of a right operand whose columns are the tile's rows.
-template <typename Layout, typename T> __device__ __forceinline__ const T *right_place(const T *tile, int leads) {
+template <typename Layout, typename T>
+__device__ __forceinline__ const T *right_place(const T *tile, int leads, int first = 0) {
   const int lane = static_cast<int>(threadIdx.x) % 32, row = lane % 8 + lane / 16 * 8;
-  return tile + Layout::at(row < leads ? row : leads - 1) + lane / 8 % 2 * 8;
+  return tile + Layout::place(first + (row < leads ? row : leads - 1), lane / 8 % 2);
 }
 
 // out += left times 16 columns of a right operand.
@@ -169,7 +181,7 @@ __device__ __forceinline__ void multiply_piece(float (&out)[2][4], const uint32_
 // The logits, or their gradients, of a column and of its beats with their class tokens: s = a b^T, own[i] = (row of a)
 // (its row of class_b), foreign[i] = (row of class_a) (its row of b), for rows g and g + 8. Tiles by left_place() and,
 // of b and class_b, right_place().
-template <typename T, int kDim>
+template <typename Layout, int kDim, typename T>
 __device__ __forceinline__ void beat_scores(float (&s)[2][4], float (&own)[2], float (&foreign)[2], const T *a,
                                             const T *b, const T *class_a, const T *class_b) {
   float with_class[2][4] = {}, of_class[2][4] = {};
@@ -178,10 +190,10 @@ __device__ __forceinline__ void beat_scores(float (&s)[2][4], float (&own)[2], f
 #pragma unroll
   for (int k = 0; k < kDim; k += 16) {
     uint32_t left[4], right[4], class_left[4], class_right[4];
-    load_matrices(left, a + k);
-    load_matrices(right, b + k);
-    load_matrices(class_left, class_a + k);
-    load_matrices(class_right, class_b + k);
+    Layout::load(left, a, k);
+    Layout::load(right, b, k);
+    Layout::load(class_left, class_a, k);
+    Layout::load(class_right, class_b, k);
     multiply_piece<T>(s, left, right);
     multiply_piece<T>(with_class, left, class_right);
     multiply_piece<T>(of_class, class_left, right);
@@ -198,8 +210,8 @@ __device__ __forceinline__ void paired_rows(float (&x)[2], const T *a, const T *
 #pragma unroll
   for (int k = 0; k < kDim; k += 16) {
     uint32_t left[4], right[4];
-    load_matrices(left, a_left + k);
-    load_matrices(right, b_right + k);
+    Layout::load(left, a_left, k);
+    Layout::load(right, b_right, k);
     multiply_piece<T>(s, left, right);
   }
   TensorTile<T>::diagonal(x, s);

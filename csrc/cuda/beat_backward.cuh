@@ -51,17 +51,17 @@ __device__ __forceinline__ BeatSlopes beat_slopes(const ColumnsArguments &args, 
                                                   int tile, const LanePlace &at, const ColumnMasks<1> &masks,
                                                   const BeatDropout<kPlain> &dropout, uint32_t bits,
                                                   const float (&lse)[2], const float *row_delta, int64_t column,
-                                                  int leads) {
+                                                  int leads, int first = 0) {
   using Layout = typename Shared::Layout;
   const ClearProblem &p = args.problem;
-  const T *q = left_place<Layout>(tiles, leads), *dout = q + 3 * tile;
-  const T *k = right_place<Layout>(tiles, leads) + tile, *v = k + tile;
+  const T *q = left_place<Layout>(tiles, leads, first), *dout = q + 3 * tile;
+  const T *k = right_place<Layout>(tiles, leads, first) + tile, *v = k + tile;
   const T *class_q = left_place<Layout>(shared.class_q, leads), *class_dout = class_q + 3 * tile;
   const T *class_k = right_place<Layout>(shared.class_k, leads), *class_v = class_k + tile;
   BeatSlopes x;
   float own[2], foreign[2], dp[2][4], own_dp[2], foreign_dp[2];
-  beat_scores<T, kDim>(x.weight, own, foreign, q, k, class_q, class_k);
-  beat_scores<T, kDim>(dp, own_dp, foreign_dp, dout, v, class_dout, class_v);
+  beat_scores<Layout, kDim>(x.weight, own, foreign, q, k, class_q, class_k);
+  beat_scores<Layout, kDim>(dp, own_dp, foreign_dp, dout, v, class_dout, class_v);
   if (dropout.on()) drop<1>(reinterpret_cast<float (&)[1][2][4]>(dp), dropout, bits);
 
   // A local row's keys are all here, so that rowsum(dout * out) is the sum of its weights times their gradients.
@@ -123,8 +123,9 @@ __device__ __forceinline__ void add_global(float (&x)[2][4], const float *extra,
 // of the class rows; `tile` as above.
 template <typename Layout, int kDim, bool kByTensor, typename T, typename Gather, typename WriterOf>
 __device__ __forceinline__ void beat_gradients(const T *class_q, const T *tiles, int tile, const LanePlace &at,
-                                               const BeatSlopes &x, int leads, Gather gather, WriterOf writer_of) {
-  const T *q_left = left_place<Layout>(tiles, leads), *class_left = left_place<Layout>(class_q, leads);
+                                               const BeatSlopes &x, int leads, Gather gather, WriterOf writer_of,
+                                               int first = 0) {
+  const T *q_left = left_place<Layout>(tiles, leads, first), *class_left = left_place<Layout>(class_q, leads);
   uint32_t weights[4], weights_transposed[4], slopes[4], slopes_transposed[4];
   as_left<T>(weights, x.weight);
   as_left<T>(slopes, x.slope);
@@ -133,11 +134,11 @@ __device__ __forceinline__ void beat_gradients(const T *class_q, const T *tiles,
   const Diagonal<T> own_slope(at, x.own_slope), class_weight(at, x.class_weight), class_slope(at, x.class_slope);
   const auto write_dq = writer_of(0), write_dk = writer_of(1), write_dv = writer_of(2);
   const auto one = [&](int which, int piece) {
-    const int rows = (which == 0 ? 1 : which == 1 ? 0 : 3) * tile + 16 * piece;
+    const int rows = (which == 0 ? 1 : which == 1 ? 0 : 3) * tile;
     uint32_t right[4], class_right[4];
     float sum[2][4] = {};
-    load_matrices_transposed(right, q_left + rows);
-    load_matrices_transposed(class_right, class_left + rows);
+    Layout::load_transposed(right, q_left + rows, 16 * piece);
+    Layout::load_transposed(class_right, class_left + rows, 16 * piece);
     multiply_piece<T>(sum, which == 0 ? slopes : which == 1 ? slopes_transposed : weights_transposed, right);
     (which == 0 ? own_slope : which == 1 ? class_slope : class_weight).multiply(sum, class_right);
     gather(which, piece, right);

@@ -136,7 +136,7 @@ beat_softmax(float (&s)[2][4], float (&own)[2], float (&lse)[2], const ColumnsAr
 
 // The values of a column: put(piece, out, values) takes the rows' results, 16 columns at a time, and the values as a
 // right operand. One warp; v_left and class_v_left are left_place() of the tiles.
-template <typename T, int kDim, typename Put>
+template <typename Layout, int kDim, typename T, typename Put>
 __device__ __forceinline__ void beat_values(const T *v_left, const T *class_v_left, const LanePlace &at,
                                             const float (&s)[2][4], const float (&own)[2], Put put) {
   uint32_t left[4];
@@ -145,8 +145,8 @@ __device__ __forceinline__ void beat_values(const T *v_left, const T *class_v_le
 #pragma unroll
   for (int piece = 0; piece < kDim / 16; ++piece) {
     uint32_t right[4], class_right[4];
-    load_matrices_transposed(right, v_left + 16 * piece);
-    load_matrices_transposed(class_right, class_v_left + 16 * piece);
+    Layout::load_transposed(right, v_left, 16 * piece);
+    Layout::load_transposed(class_right, class_v_left, 16 * piece);
     float out[2][4] = {};
     multiply_piece<T>(out, left, right);
     of_class.multiply(out, class_right);
@@ -266,7 +266,8 @@ __global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kPl
     __syncwarp();
     const T *left = left_place<Layout>(tiles, leads);
     float s[2][4], own[2], foreign[2];
-    beat_scores<T, kDim>(s, own, foreign, left, right_place<Layout>(tiles, leads) + tile, class_left, class_k_right);
+    beat_scores<Layout, kDim>(s, own, foreign, left, right_place<Layout>(tiles, leads) + tile, class_left,
+                              class_k_right);
 
     float lse[2], weight[2];
     const bool real[2] = {masks.is_valid(at.g), masks.is_valid(at.g + 8)};
@@ -282,12 +283,12 @@ __global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kPl
 
     // The results take the place of the values, and the class rows advance.
     const Diagonal<T> to_class(at, weight);
-    beat_values<T, kDim>(left + 2 * tile, class_left + 2 * tile, at, s, own,
-                         [&](int piece, const float (&out)[2][4], const uint32_t (&values)[4]) {
-                           to_class.multiply(state.out[piece], values);
-                           __syncwarp();
-                           put_piece<T, kDim>(tiles + 2 * tile + 16 * piece, leads, at, out, real);
-                         });
+    beat_values<Layout, kDim>(left + 2 * tile, class_left + 2 * tile, at, s, own,
+                              [&](int piece, const float (&out)[2][4], const uint32_t (&values)[4]) {
+                                to_class.multiply(state.out[piece], values);
+                                __syncwarp();
+                                put_piece<T, kDim>(tiles + 2 * tile + 16 * piece, leads, at, out, real);
+                              });
     __syncwarp();
     to.store(tiles + 2 * tile, args, rows, ~masks.globals());
     to.next(args);

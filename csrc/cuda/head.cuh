@@ -20,13 +20,21 @@ template <int kDim, bool kBackward> constexpr int kHeadBlocks = 1;
 template <int kDim, bool kBackward> constexpr int kHeadBlocks = kDim == 32 ? (kBackward ? 3 : 4) : 2;
 #endif
 
-// Rows of 64 bytes two by two, each two an odd number of 16 bytes after those before: no bank conflict either, and less
-// room.
-template <int kDim> struct PairedRows {
-  static constexpr __host__ __device__ int at(int row) { return row / 2 * (2 * kDim + 8) + row % 2 * kDim; }
+// Rows of 64 bytes without padding: the four pieces of 16 bytes of a row change places with every second row, so that
+// ldmatrix meets no bank conflict either.
+struct SwizzledRows {
+  static constexpr __host__ __device__ int at(int row) { return 32 * row; }
+  static constexpr __device__ int place(int row, int eight) { return at(row) + 8 * ((eight ^ row / 2) & 3); }
+  template <typename T> static __device__ __forceinline__ void load(uint32_t (&x)[4], const T *place, int k) {
+    load_matrices(x, place, static_cast<uint32_t>(k * sizeof(T)));
+  }
+  template <typename T>
+  static __device__ __forceinline__ void load_transposed(uint32_t (&x)[4], const T *place, int k) {
+    load_matrices_transposed(x, place, static_cast<uint32_t>(k * sizeof(T)));
+  }
 };
 
-template <int kDim> using HeadRows = std::conditional_t<kDim == 32, PairedRows<kDim>, PaddedRows<kDim>>;
+template <int kDim> using HeadRows = std::conditional_t<kDim == 32, SwizzledRows, PaddedRows<kDim>>;
 
 // A visible beat, or a class token where it is treated alike.
 struct Listed {
@@ -107,8 +115,6 @@ template <typename T, int kDim, int kTensors> struct HeadShared {
     own_slope = carver.take<float>(beats);
     own_weight = carver.take<float>(beats);
   }
-  // The tile of q of a beat column, those of the next tensor `tensor` elements further on.
-  __device__ T *column_tiles(int column) const { return class_q + kTile + column * kTile; }
 };
 
 // The beat of a thread's row, one of the 32 rows behind the class tokens that a warp looks at together from `base` on.
@@ -186,7 +192,7 @@ __device__ __forceinline__ void stage_head(const HeadShared<T, kDim, kTensors> &
   if (first < kTensors) {
     const ClearRows &source = p.rows[first];
     const T *row = token_row<const T>(source, block.batch, block.head, rows.lead) + rows.element;
-    T *target = shared.class_q + first * shared.tensor + rows.in_tile();
+    T *target = shared.class_q + first * shared.tensor + rows.in_tile(0);
 #pragma unroll
     for (int step = 0; step < rows.kSteps; ++step) {
 #pragma unroll
@@ -205,15 +211,16 @@ __device__ __forceinline__ void stage_head(const HeadShared<T, kDim, kTensors> &
   for (int column = first; column < columns; column += args.plan.warps) {
     const uint32_t wanted = p.valid.data == nullptr ? ColumnMasks<1>::all(kLeads)
                                                     : state_masks<kLeads>(shared.state, column, columns).valid;
-    T *tiles = shared.column_tiles(column);
-    from_q.stage(tiles, args, rows, wanted);
-    from_k.stage(tiles + shared.tensor, args, rows, wanted);
-    from_v.stage(tiles + 2 * shared.tensor, args, rows, wanted);
+    T *tiles = shared.class_q;
+    const int row = kLeads * (1 + column);
+    from_q.stage(tiles, args, rows, wanted, row);
+    from_k.stage(tiles + shared.tensor, args, rows, wanted, row);
+    from_v.stage(tiles + 2 * shared.tensor, args, rows, wanted, row);
     from_q.advance(args);
     from_k.advance(args);
     from_v.advance(args);
     if (kTensors == 3) continue;
-    from_dout.stage(tiles + 3 * shared.tensor, args, rows, wanted);
+    from_dout.stage(tiles + 3 * shared.tensor, args, rows, wanted, row);
     from_dout.advance(args);
   }
   copy_commit();
@@ -233,26 +240,26 @@ __device__ __forceinline__ void begin_head(const HeadShared<T, kDim, kTensors> &
 }
 
 // One warp: 16 kPieces columns of class rows that are sums over their lead's tokens, the token's own row of a tensor
-// times self[lead] and those of its beats times factors[lead, column]. `rows`: the tensor's, from the first column on.
+// times self[lead] and those of its beats times factors[lead, column]. `rows`: the tensor's; from column `d` on.
 template <int kDim, int kPieces, typename T>
-__device__ __forceinline__ void sum_by_lead(float (&sum)[kPieces][2][4], const T *rows, const float *self,
+__device__ __forceinline__ void sum_by_lead(float (&sum)[kPieces][2][4], const T *rows, int d, const float *self,
                                             const float *factors, int columns, const LanePlace &at) {
   using Layout = HeadRows<kDim>;
   clear(sum);
   int lead[2]; // rows beyond the last are the last's
 #pragma unroll
   for (int i = 0; i < 2; ++i) lead[i] = at.g + 8 * i < kUsualLeads ? at.g + 8 * i : kUsualLeads - 1;
-  const T *left = left_place<Layout>(rows, kUsualLeads);
 #pragma unroll 3
   for (int column = -1; column < columns; ++column) {
     float factor[2];
 #pragma unroll
     for (int i = 0; i < 2; ++i) factor[i] = column < 0 ? self[lead[i]] : factors[lead[i] * columns + column];
     const Diagonal<T> made_of(at, factor);
+    const T *left = left_place<Layout>(rows, kUsualLeads, kUsualLeads * (1 + column));
 #pragma unroll
     for (int piece = 0; piece < kPieces; ++piece) {
       uint32_t right[4];
-      load_matrices_transposed(right, left + (1 + column) * Layout::at(kUsualLeads) + 16 * piece);
+      Layout::load_transposed(right, left, d + 16 * piece);
       made_of.multiply(sum[piece], right);
     }
   }
@@ -273,13 +280,13 @@ struct ListedRows {
 template <typename Layout, bool kClass = false> __device__ __forceinline__ int left_offset(const ListedRows &rows) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const Listed &token = rows.row(lane % 16);
-  return Layout::at(kClass ? token.lead() : token.row) + lane / 16 * 8;
+  return Layout::place(kClass ? token.lead() : token.row, lane / 16);
 }
 // Of a right operand whose columns are the tile's rows.
 template <typename Layout, bool kClass = false> __device__ __forceinline__ int right_offset(const ListedRows &rows) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const Listed &token = rows.row(lane % 8 + lane / 16 * 8);
-  return Layout::at(kClass ? token.lead() : token.row) + lane / 8 % 2 * 8;
+  return Layout::place(kClass ? token.lead() : token.row, lane / 8 % 2);
 }
 
 } // namespace clear_cuda

@@ -18,7 +18,6 @@ __device__ __forceinline__ void listed_deltas(const HeadShared<T, kDim, 4> &shar
     const int index = base + thread / 4;
     const Listed token = shared.list[index < count ? index : count - 1];
     const T *out = shared.place->template row<const T>(p, CLEAR_OUT, token.position) + 8 * quarter;
-    const T *dout = shared.class_dout + HeadRows<kDim>::at(token.row) + 8 * quarter;
     uint4 pieces[kDim / 32];
 #pragma unroll
     for (int i = 0; i < kDim / 32; ++i) pieces[i] = *reinterpret_cast<const uint4 *>(out + 32 * i);
@@ -30,7 +29,8 @@ __device__ __forceinline__ void listed_deltas(const HeadShared<T, kDim, 4> &shar
     };
 #pragma unroll
     for (int i = 0; i < kDim / 32; ++i) {
-      const uint4 other = *reinterpret_cast<const uint4 *>(dout + 32 * i);
+      const uint4 other =
+          *reinterpret_cast<const uint4 *>(shared.class_dout + HeadRows<kDim>::place(token.row, quarter + 4 * i));
       add(pieces[i].x, other.x);
       add(pieces[i].y, other.y);
       add(pieces[i].z, other.z);
@@ -42,7 +42,7 @@ __device__ __forceinline__ void listed_deltas(const HeadShared<T, kDim, 4> &shar
 }
 
 // Two products of 16 rows with 16 others, a b^T and c d^T, from a lane's places of the operands.
-template <typename T, int kDim>
+template <typename Layout, int kDim, typename T>
 __device__ __forceinline__ void two_products(float (&ab)[2][4], float (&cd)[2][4], const T *a, const T *b, const T *c,
                                              const T *d) {
 #pragma unroll
@@ -50,11 +50,11 @@ __device__ __forceinline__ void two_products(float (&ab)[2][4], float (&cd)[2][4
 #pragma unroll
   for (int k = 0; k < kDim; k += 16) {
     uint32_t left[4], right[4];
-    load_matrices(left, a + k);
-    load_matrices(right, b + k);
+    Layout::load(left, a, k);
+    Layout::load(right, b, k);
     multiply_piece<T>(ab, left, right);
-    load_matrices(left, c + k);
-    load_matrices(right, d + k);
+    Layout::load(left, c, k);
+    Layout::load(right, d, k);
     multiply_piece<T>(cd, left, right);
   }
 }
@@ -94,7 +94,7 @@ __device__ __forceinline__ void visible_queries(const ColumnsArguments &args, co
     const ListedRows others(shared.list, key, count);
     const int left_columns = count - key - 2 * at.t;
     const T *k = shared.class_k + right_offset<Layout>(others);
-    two_products<T, kDim>(s, dp, q, k, dout, k + shared.tensor);
+    two_products<Layout, kDim>(s, dp, q, k, dout, k + shared.tensor);
     const uint32_t bits = dropout.on() ? tile_bits<true>(dropout, at, mine, others) : ~0u;
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
@@ -110,13 +110,13 @@ __device__ __forceinline__ void visible_queries(const ColumnsArguments &args, co
 #pragma unroll
     for (int piece = 0; piece < kDim / 16; ++piece) {
       uint32_t right[4];
-      load_matrices_transposed(right, k_rows + 16 * piece);
+      Layout::load_transposed(right, k_rows, 16 * piece);
       multiply_piece<T>(dq[piece], slopes, right);
     }
   }
 
   const T *class_k = shared.class_k + right_offset<Layout, true>(rows);
-  two_products<T, kDim>(s, dp, q, class_k, dout, class_k + shared.tensor);
+  two_products<Layout, kDim>(s, dp, q, class_k, dout, class_k + shared.tensor);
   float own[2], own_dp[2];
   TensorTile<T>::diagonal(own, s);
   TensorTile<T>::diagonal(own_dp, dp);
@@ -135,7 +135,7 @@ __device__ __forceinline__ void visible_queries(const ColumnsArguments &args, co
 #pragma unroll
   for (int piece = 0; piece < kDim / 16; ++piece) {
     uint32_t right[4];
-    load_matrices_transposed(right, class_rows + 16 * piece);
+    Layout::load_transposed(right, class_rows, 16 * piece);
     with_class.multiply(dq[piece], right);
     write_piece<T>(row, wanted, {true, true}, 16 * piece, at, dq[piece]);
   }
@@ -177,7 +177,7 @@ __device__ __forceinline__ void visible_keys(const ColumnsArguments &args, const
     const int left_columns = count - query - 2 * at.t;
     const T *q = shared.class_q + right_offset<Layout>(others);
     float s[2][4], dp[2][4];
-    two_products<T, kDim>(s, dp, k, q, k + shared.tensor, q + 3 * shared.tensor);
+    two_products<Layout, kDim>(s, dp, k, q, k + shared.tensor, q + 3 * shared.tensor);
     const uint32_t bits = dropout.on() ? tile_bits<false>(dropout, at, mine, others) : ~0u;
     float lse[4], delta[4]; // of the lane's columns
 #pragma unroll
@@ -203,9 +203,9 @@ __device__ __forceinline__ void visible_keys(const ColumnsArguments &args, const
 #pragma unroll
     for (int piece = 0; piece < kDim / 16; ++piece) {
       uint32_t right[4];
-      load_matrices_transposed(right, q_rows + 3 * shared.tensor + 16 * piece);
+      Layout::load_transposed(right, q_rows + 3 * shared.tensor, 16 * piece);
       multiply_piece<T>(dv[piece], weights, right);
-      load_matrices_transposed(right, q_rows + 16 * piece);
+      Layout::load_transposed(right, q_rows, 16 * piece);
       multiply_piece<T>(dk[piece], slopes, right);
     }
   }
@@ -236,15 +236,15 @@ __device__ __forceinline__ void column_gradients(const ColumnsArguments &args, c
   const int columns = static_cast<int>(p.beats);
   const ColumnMasks<1> masks = state_masks<kLeads>(shared.state, column, columns);
   const uint32_t bits = beat_bits(dropout, p, at, column);
-  const T *tiles = shared.column_tiles(column);
+  const int first = kLeads * (1 + column);
   float lse[2];
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     const int lead = at.g + 8 * i;
     lse[i] = shared.lse[kLeads + (lead < kLeads ? lead : 0) * columns + column];
   }
-  const BeatSlopes slopes = beat_slopes<T, kDim, true>(args, shared, tiles, shared.tensor, at, masks, dropout, bits,
-                                                       lse, shared.delta + kLeads, column, kLeads);
+  const BeatSlopes slopes = beat_slopes<T, kDim, true>(args, shared, shared.class_q, shared.tensor, at, masks, dropout,
+                                                       bits, lse, shared.delta + kLeads, column, kLeads, first);
   bool wanted[2], local[2];
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
@@ -258,16 +258,16 @@ __device__ __forceinline__ void column_gradients(const ColumnsArguments &args, c
   }
   // Rows of padding come out as zeros.
   const auto writer_of = [&](int which) {
-    const int first = kLeads + at.g * columns + column;
-    T *const upper = shared.place->template row<T>(p, CLEAR_DQ + which, first) + written_column(at);
-    T *const lower = shared.place->template row<T>(p, CLEAR_DQ + which, first + 8 * columns) + written_column(at);
+    const int position = kLeads + at.g * columns + column;
+    T *const upper = shared.place->template row<T>(p, CLEAR_DQ + which, position) + written_column(at);
+    T *const lower = shared.place->template row<T>(p, CLEAR_DQ + which, position + 8 * columns) + written_column(at);
     return [&, upper, lower, which](int piece, const float (&x)[2][4]) {
       write_piece<T>({upper, lower}, which == 0 ? local : wanted, {true, true}, 16 * piece, at, x);
     };
   };
   const auto nothing = [](int, int, const uint32_t (&)[4]) {};
-  beat_gradients<HeadRows<kDim>, kDim, true>(shared.class_q, tiles, shared.tensor, at, slopes, kLeads, nothing,
-                                             writer_of);
+  beat_gradients<HeadRows<kDim>, kDim, true>(shared.class_q, shared.class_q, shared.tensor, at, slopes, kLeads, nothing,
+                                             writer_of, first);
 }
 
 // One warp: 16 kPieces columns from `d` on of the class rows of dq, dk or dv (`which`), whose factors are there.
@@ -282,7 +282,7 @@ __device__ __forceinline__ void class_gradients(const ColumnsArguments &args, co
   const float *self = which == 2 ? shared.self_weight : shared.self_slope;
   const float *factors = which == 0 ? shared.class_slope : which == 1 ? shared.own_slope : shared.own_weight;
   float sum[kPieces][2][4];
-  sum_by_lead<kDim>(sum, source + d, self, factors, columns, at);
+  sum_by_lead<kDim>(sum, source, d, self, factors, columns, at);
   bool wanted[2];
   T *row[2];
 #pragma unroll

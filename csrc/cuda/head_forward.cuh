@@ -38,8 +38,8 @@ __device__ __forceinline__ void attend_visible(const ColumnsArguments &args, con
 #pragma unroll
   for (int piece = 0; piece < kDim / 16; ++piece) {
     uint32_t right[4];
-    load_matrices(left[piece], q + 16 * piece);
-    load_matrices(right, class_k + 16 * piece);
+    Layout::load(left[piece], q, 16 * piece);
+    Layout::load(right, class_k, 16 * piece);
     multiply_piece<T>(with_class, left[piece], right);
   }
   TensorTile<T>::diagonal(own, with_class);
@@ -61,7 +61,7 @@ __device__ __forceinline__ void attend_visible(const ColumnsArguments &args, con
 #pragma unroll
       for (int piece = 0; piece < kDim / 16; ++piece) {
         uint32_t right[4];
-        load_matrices(right, k + 16 * piece);
+        Layout::load(right, k, 16 * piece);
         multiply_piece<T>(s[n], left[piece], right);
       }
     }
@@ -100,7 +100,7 @@ __device__ __forceinline__ void attend_visible(const ColumnsArguments &args, con
 #pragma unroll
       for (int piece = 0; piece < kDim / 16; ++piece) {
         uint32_t right[4];
-        load_matrices_transposed(right, v + 16 * piece);
+        Layout::load_transposed(right, v, 16 * piece);
         multiply_piece<T>(out[piece], weights, right);
       }
     }
@@ -124,7 +124,7 @@ __device__ __forceinline__ void attend_visible(const ColumnsArguments &args, con
 #pragma unroll
   for (int piece = 0; piece < kDim / 16; ++piece) {
     uint32_t right[4];
-    load_matrices_transposed(right, class_v + 16 * piece);
+    Layout::load_transposed(right, class_v, 16 * piece);
     to_class.multiply(out[piece], right);
 #pragma unroll
     for (int i = 0; i < 8; ++i) out[piece][i / 4][i % 4] *= normalise[i % 4 / 2];
@@ -144,11 +144,12 @@ __device__ __forceinline__ void attend_column(const ColumnsArguments &args, cons
   const int columns = static_cast<int>(p.beats);
   const ColumnMasks<1> masks = state_masks<kLeads>(shared.state, column, columns);
   const uint32_t bits = beat_bits(dropout, p, at, column);
-  const T *tiles = shared.column_tiles(column);
-  const T *left = left_place<Layout>(tiles, kLeads), *class_left = left_place<Layout>(shared.class_q, kLeads);
+  const int first = kLeads * (1 + column);
+  const T *left = left_place<Layout>(shared.class_q, kLeads, first),
+          *class_left = left_place<Layout>(shared.class_q, kLeads);
   float s[2][4], own[2], foreign[2], lse[2];
-  beat_scores<T, kDim>(s, own, foreign, left, right_place<Layout>(tiles, kLeads) + shared.tensor, class_left,
-                       right_place<Layout>(shared.class_k, kLeads));
+  beat_scores<Layout, kDim>(s, own, foreign, left, right_place<Layout>(shared.class_k, kLeads, first), class_left,
+                            right_place<Layout>(shared.class_k, kLeads));
   beat_softmax(s, own, lse, args, at, masks, dropout, bits);
   bool real[2], wanted[2];
   T *row[2];
@@ -163,10 +164,10 @@ __device__ __forceinline__ void attend_column(const ColumnsArguments &args, cons
     if (kDropout && speaks) shared.kept[beat] = bits >> (10 + i) & 1u;
     if (speaks) shared.lse[kLeads + beat] = real[i] ? lse[i] : infinity<float>();
   }
-  beat_values<T, kDim>(left + 2 * shared.tensor, class_left + 2 * shared.tensor, at, s, own,
-                       [&](int piece, const float (&out)[2][4], const uint32_t (&)[4]) {
-                         write_piece<T>(row, wanted, real, 16 * piece, at, out);
-                       });
+  beat_values<Layout, kDim>(left + 2 * shared.tensor, class_left + 2 * shared.tensor, at, s, own,
+                            [&](int piece, const float (&out)[2][4], const uint32_t (&)[4]) {
+                              write_piece<T>(row, wanted, real, 16 * piece, at, out);
+                            });
 }
 
 // One warp: the class rows, whose logits are there. Four lanes to a row, of which each makes weights of a column in
@@ -204,7 +205,7 @@ __device__ __forceinline__ void attend_class_rows(const ColumnsArguments &args, 
   }
   __syncwarp();
   float out[kDim / 16][2][4];
-  sum_by_lead<kDim>(out, shared.class_v, shared.self, shared.logits, columns, at);
+  sum_by_lead<kDim>(out, shared.class_v, 0, shared.self, shared.logits, columns, at);
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     const float normalise = reciprocal(sum[i]);

@@ -78,17 +78,30 @@ template <int kPending> __device__ __forceinline__ void copy_wait() {
 
 // Four 8 x 8 matrices of 16-bit elements. Lane l gives the address of row l % 8 of matrix l / 8; lane 4 r + c receives
 // elements 2 c and 2 c + 1 of row r of each matrix, or, transposed, elements r of rows 2 c and 2 c + 1.
-__device__ __forceinline__ void load_matrices(uint32_t (&x)[4], const void *row) {
+__device__ __forceinline__ void load_matrices_at(uint32_t (&x)[4], uint32_t row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
-               : "r"(shared_address(row))
+               : "r"(row)
                : "memory");
 }
-__device__ __forceinline__ void load_matrices_transposed(uint32_t (&x)[4], const void *row) {
+__device__ __forceinline__ void load_matrices_transposed_at(uint32_t (&x)[4], uint32_t row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3])
-               : "r"(shared_address(row))
+               : "r"(row)
                : "memory");
+}
+__device__ __forceinline__ void load_matrices(uint32_t (&x)[4], const void *row) {
+  load_matrices_at(x, shared_address(row));
+}
+__device__ __forceinline__ void load_matrices_transposed(uint32_t (&x)[4], const void *row) {
+  load_matrices_transposed_at(x, shared_address(row));
+}
+// From addresses of which the bits of `swap` are exchanged.
+__device__ __forceinline__ void load_matrices(uint32_t (&x)[4], const void *row, uint32_t swap) {
+  load_matrices_at(x, shared_address(row) ^ swap);
+}
+__device__ __forceinline__ void load_matrices_transposed(uint32_t (&x)[4], const void *row, uint32_t swap) {
+  load_matrices_transposed_at(x, shared_address(row) ^ swap);
 }
 
 // The transpose of an 8 x 8 matrix of 16-bit elements, of which lane 4 r + c holds elements 2 c and 2 c + 1 of row r.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -98,6 +99,27 @@ def test_what_passed_is_not_run_again_and_what_was_skipped_is(run: Run) -> None:
 
 def test_no_stage_begins_near_the_end(run: Run) -> None:
     assert run("good", "--minutes", "0.1") == (0, [])
+
+
+def test_several_jobs_run_beside_each_other_after_the_build_and_before_the_benchmarks(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    together = threading.Barrier(2, timeout=20)
+
+    def meet(shell: Shell, out: Path) -> Outcome:
+        together.wait()
+        return python(shell, "print('a word')")
+
+    stages = {name: lambda shell, out: python(shell, "print('alone')") for name in ("build", "benchmark-x", "picture")}
+    stages |= {"one": meet, "two": meet}
+    monkeypatch.setattr(gpu_check, "STAGES", stages)
+    status, table = run("--jobs", "2")
+    assert status == 0
+    assert [name for name, _ in table[:1] + table[3:]] == ["build", "benchmark-x", "picture"]
+    assert {name for name, _ in table[1:3]} == {"one", "two"}
+    shown = capfd.readouterr().out
+    assert shown.count("\nalone") == 3
+    assert "\na word" not in shown
 
 
 def test_unknown_stages_and_a_machine_without_a_gpu(

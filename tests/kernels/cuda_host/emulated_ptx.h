@@ -72,6 +72,16 @@ inline void load_matrices_transposed(uint32_t (&x)[4], const void *row, int line
   emulated_load_matrices<true>(x, row, line);
 }
 
+inline const void *swapped(const void *row, uint32_t swap) {
+  return reinterpret_cast<const void *>(reinterpret_cast<uintptr_t>(row) ^ swap);
+}
+inline void load_matrices(uint32_t (&x)[4], const void *row, uint32_t swap, int line = __builtin_LINE()) {
+  emulated_load_matrices<false>(x, swapped(row, swap), line);
+}
+inline void load_matrices_transposed(uint32_t (&x)[4], const void *row, uint32_t swap, int line = __builtin_LINE()) {
+  emulated_load_matrices<true>(x, swapped(row, swap), line);
+}
+
 inline uint32_t transpose_matrix(uint32_t x, int line = __builtin_LINE()) {
   const emulation::Site site{"transpose_matrix", line};
   const int lane = lane_index(), r = lane / 4, c = lane % 4;
