@@ -52,7 +52,7 @@ template <int kDim, int kLeads, typename Layout = PaddedRows<kDim>> struct LaneR
   int lead, eight, element, leads; // of the lane's first 16 bytes; and how many leads there are
 
   __device__ explicit LaneRows(int leads_) : leads(leads_) {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
+    const int lane = static_cast<int>(threadIdx.x % 32u);
     lead = lane / kAcross;
     eight = lane % kAcross;
     element = 8 * eight;
@@ -160,13 +160,13 @@ __device__ __forceinline__ float beat_factor(const BeatDropout<kPlain> &dropout,
 // transposed, of a right one.
 template <typename Layout, typename T>
 __device__ __forceinline__ const T *left_place(const T *tile, int leads, int first = 0) {
-  const int lane = static_cast<int>(threadIdx.x) % 32, row = lane % 16;
+  const int lane = static_cast<int>(threadIdx.x % 32u), row = lane % 16;
   return tile + Layout::place(first + (row < leads ? row : leads - 1), lane / 16);
 }
 // Of a right operand whose columns are the tile's rows.
 template <typename Layout, typename T>
 __device__ __forceinline__ const T *right_place(const T *tile, int leads, int first = 0) {
-  const int lane = static_cast<int>(threadIdx.x) % 32, row = lane % 8 + lane / 16 * 8;
+  const int lane = static_cast<int>(threadIdx.x % 32u), row = lane % 8 + lane / 16 * 8;
   return tile + Layout::place(first + (row < leads ? row : leads - 1), lane / 8 % 2);
 }
 

@@ -74,7 +74,7 @@ template <int kTiles> struct LaneMarks {
   __device__ LaneMarks(const ClearProblem &p, int64_t batch, int64_t column) {
 #pragma unroll
     for (int half = 0; half < kHalves; ++half) {
-      const int lead = static_cast<int>(threadIdx.x) % 32 + 32 * half;
+      const int lead = static_cast<int>(threadIdx.x % 32u) + 32 * half;
       const int64_t beat = lead * p.beats + column;
       valid[half] = lead < p.leads && column < p.beats && beat_valid(p, batch, beat);
       local[half] = valid[half] && !beat_visible(p, batch, beat);
@@ -126,7 +126,8 @@ struct ColumnsBlock {
   int thread, threads, warp, lane;
 
   __device__ ColumnsBlock(const ClearProblem &p, const ColumnsPlan &plan)
-      : thread(static_cast<int>(threadIdx.x)), threads(32 * plan.warps), warp(thread / 32), lane(thread % 32) {
+      : thread(static_cast<int>(threadIdx.x)), threads(32 * plan.warps), warp(static_cast<int>(threadIdx.x / 32u)),
+        lane(static_cast<int>(threadIdx.x % 32u)) {
     const BlockPlace place(p, blockIdx.x, plan.chunks);
     batch = place.batch;
     head = place.head;
@@ -202,7 +203,7 @@ struct HeadBases {
 template <int kTiles, typename T, typename Visit>
 __device__ __forceinline__ void visit_column(const ColumnsArguments &args, const HeadBases &bases, int tensor,
                                              int64_t column, LeadBits<kTiles> marks, Visit visit) {
-  const int first = static_cast<int>(threadIdx.x) % 32 / 4, leads = args.problem.leads;
+  const int first = static_cast<int>(threadIdx.x % 32u) / 4, leads = args.problem.leads;
   const int64_t step = 8 * args.lead_step[tensor];
   T *row = bases.row<T>(args, tensor, first, column);
 #pragma unroll kTiles == 1 ? 2 : 1
@@ -220,7 +221,7 @@ template <int kTiles, typename T>
 __device__ __forceinline__ void stage_column(T *tile, const TileShape &shape, const ColumnsArguments &args,
                                              const HeadBases &bases, int tensor, int64_t column,
                                              LeadBits<kTiles> wanted) {
-  const int quarter = static_cast<int>(threadIdx.x) % 4;
+  const int quarter = static_cast<int>(threadIdx.x % 4u);
   visit_column<kTiles, T>(args, bases, tensor, column, wanted, [&](int lead, const T *row, bool there) {
     stage_row(tile + lead * shape.ld, shape, quarter, row, there);
   });
@@ -231,7 +232,7 @@ template <int kTiles, typename T>
 __device__ __forceinline__ void store_column(const T *tile, const TileShape &shape, const ColumnsArguments &args,
                                              const HeadBases &bases, int tensor, int64_t column,
                                              LeadBits<kTiles> wanted) {
-  const int quarter = static_cast<int>(threadIdx.x) % 4;
+  const int quarter = static_cast<int>(threadIdx.x % 4u);
   visit_column<kTiles, T>(args, bases, tensor, column, wanted, [&](int lead, T *row, bool marked) {
     if (marked) store_row(tile + lead * shape.ld, shape, quarter, row, 0, shape.dim);
   });

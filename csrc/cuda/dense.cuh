@@ -58,7 +58,8 @@ struct DenseBlock {
   const Slot *slots;
 
   __device__ explicit DenseBlock(const DenseArguments &args)
-      : thread(static_cast<int>(threadIdx.x)), threads(32 * args.plan.warps), warp(thread / 32), lane(thread % 32) {
+      : thread(static_cast<int>(threadIdx.x)), threads(32 * args.plan.warps), warp(static_cast<int>(threadIdx.x / 32u)),
+        lane(static_cast<int>(threadIdx.x % 32u)) {
     const ClearProblem &p = args.problem;
     const unsigned parts = static_cast<unsigned>(args.plan.parts), heads = static_cast<unsigned>(p.heads);
     const unsigned row_blocks = static_cast<unsigned>(args.plan.row_blocks), row = blockIdx.x / parts;

@@ -23,7 +23,7 @@ template <typename T> struct TileRows {
 
 struct LanePlace {
   int lane, g, t;
-  __device__ LanePlace() : lane(static_cast<int>(threadIdx.x) % 32), g(lane / 4), t(lane % 4) {}
+  __device__ LanePlace() : lane(static_cast<int>(threadIdx.x % 32u)), g(lane / 4), t(lane % 4) {}
 };
 
 __device__ __forceinline__ int fragment_row(const LanePlace &at, int e) { return at.g + 8 * (e / 2); }

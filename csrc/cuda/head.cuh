@@ -24,7 +24,7 @@ template <int kDim, bool kBackward> constexpr int kHeadBlocks = kDim == 32 ? (kB
 // ldmatrix meets no bank conflict either.
 struct SwizzledRows {
   static constexpr __host__ __device__ int at(int row) { return 32 * row; }
-  static constexpr __device__ int place(int row, int eight) { return at(row) + 8 * ((eight ^ row / 2) & 3); }
+  static constexpr __device__ int place(int row, int eight) { return at(row) + 8 * ((eight ^ row >> 1) & 3); }
   template <typename T> static __device__ __forceinline__ void load(uint32_t (&x)[4], const T *place, int k) {
     load_matrices(x, place, static_cast<uint32_t>(k * sizeof(T)));
   }
@@ -96,24 +96,23 @@ template <typename T, int kDim, int kTensors> struct HeadShared {
     class_v = class_k + tensor;
     class_dout = class_v + tensor;
     place = carver.take<HeadPlace>(1);
-    list = carver.take<Listed>(tokens);
-    state = carver.take<uint8_t>(beats);
-    visible = carver.take<int>((beats + 31) / 32);
     count = carver.take<int>(1);
-    self = carver.take<float>(kTileRows);
-    logits = carver.take<float>(beats);
-    // Rows beyond the last are read, but not used.
-    lse = carver.take<float>(tokens + (kTensors == 3 ? 0 : kTileRows));
-    if (kTensors == 3) {
-      kept = carver.take<uint8_t>(beats);
-      return;
-    }
-    delta = carver.take<float>(tokens + kTileRows);
+    // Few arrays at distances that need no register of their own.
+    constexpr bool backward = kTensors == 4;
+    self = carver.take<float>((backward ? 2 : 1) * kTileRows);
     self_weight = self;
-    self_slope = carver.take<float>(kTileRows);
+    self_slope = self + kTileRows;
+    logits = carver.take<float>((backward ? 3 : 1) * beats);
     class_slope = logits;
-    own_slope = carver.take<float>(beats);
-    own_weight = carver.take<float>(beats);
+    own_slope = logits + beats;
+    own_weight = own_slope + beats;
+    // Rows beyond the last are read, but not used.
+    lse = carver.take<float>(backward ? 2 * (tokens + kTileRows) : tokens);
+    delta = lse + tokens + kTileRows;
+    list = carver.take<Listed>(tokens);
+    visible = carver.take<int>((beats + 31) / 32);
+    state = carver.take<uint8_t>((backward ? 1 : 2) * beats);
+    kept = state + beats;
   }
 };
 
@@ -121,7 +120,7 @@ template <typename T, int kDim, int kTensors> struct HeadShared {
 struct RowBeat {
   int row, lead, beat; // row: of the beats alone
   bool there;
-  __device__ RowBeat(int base, int columns) : row(base + static_cast<int>(threadIdx.x) % 32) {
+  __device__ RowBeat(int base, int columns) : row(base + static_cast<int>(threadIdx.x % 32u)) {
     const int column = row / kUsualLeads;
     lead = row - column * kUsualLeads;
     beat = lead * columns + column;
@@ -150,12 +149,12 @@ __device__ __forceinline__ void note_states(const HeadShared<T, kDim, kTensors> 
 // to follow; `state` and `visible` are there.
 template <typename T, int kDim, int kTensors>
 __device__ __forceinline__ void list_visible(const HeadShared<T, kDim, kTensors> &shared, const ClearProblem &p,
-                                             int begin) {
-  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+                                             int warps, int begin) {
+  const int lane = static_cast<int>(threadIdx.x % 32u), warp = static_cast<int>(threadIdx.x / 32u);
   const int columns = static_cast<int>(p.beats);
   int count = begin;
   for (int base = 0; base < kUsualLeads * columns; base += 32) {
-    if (base / 32 % static_cast<int>(blockDim.x / 32) == warp) {
+    if (base / 32 % warps == warp) {
       const RowBeat at(base, columns);
       const bool visible = at.there && (shared.state[at.beat] & kVisibleBeat) != 0;
       const uint32_t ballot = __ballot_sync(kWholeWarp, visible);
@@ -172,7 +171,7 @@ __device__ __forceinline__ void list_visible(const HeadShared<T, kDim, kTensors>
 // The masks of a beat column.
 template <int kLeads>
 __device__ __forceinline__ ColumnMasks<1> state_masks(const uint8_t *state, int column, int columns) {
-  const int lead = static_cast<int>(threadIdx.x) % 32;
+  const int lead = static_cast<int>(threadIdx.x % 32u);
   const int bits = lead < kLeads ? state[lead * columns + column] & (kValidBeat | kVisibleBeat) : 0;
   ColumnMasks<1> masks(0);
   masks.valid = __ballot_sync(kWholeWarp, bits != 0);
@@ -180,48 +179,30 @@ __device__ __forceinline__ ColumnMasks<1> state_masks(const uint8_t *state, int 
   return masks;
 }
 
-// Starts bringing the class rows and the beat columns of this warp; rows of padding become zero. `state` must be there
-// if there is padding.
+// Starts bringing all rows; those of padding become zero. `state` must be there if there is padding. Neighbouring
+// threads share a row; a row's place in the tensors is found from its own alone, in 32 bits.
 template <typename T, int kDim, int kTensors>
-__device__ __forceinline__ void stage_head(const HeadShared<T, kDim, kTensors> &shared, const ColumnsArguments &args,
+__device__ __forceinline__ void stage_head(const HeadShared<T, kDim, kTensors> &shared, const ClearProblem &p,
                                            const ColumnsBlock &block) {
-  constexpr int kLeads = HeadShared<T, kDim, kTensors>::kLeads;
-  const ClearProblem &p = args.problem;
-  const LaneRows<kDim, kLeads, HeadRows<kDim>> rows(kLeads);
-  const int columns = static_cast<int>(p.beats), first = block.warp;
-  if (first < kTensors) {
-    const ClearRows &source = p.rows[first];
-    const T *row = token_row<const T>(source, block.batch, block.head, rows.lead) + rows.element;
-    T *target = shared.class_q + first * shared.tensor + rows.in_tile(0);
+  using Layout = HeadRows<kDim>;
+  constexpr int kLeads = kUsualLeads, kAcross = kDim / 8; // threads to a row
+  const int columns = static_cast<int>(p.beats), step = block.threads / kAcross;
+  const int eight = static_cast<int>(threadIdx.x % unsigned{kAcross});
+  int row = static_cast<int>(threadIdx.x / unsigned{kAcross});
+  T *target = shared.class_q + Layout::place(row, eight);
+  const T *source[kTensors];
 #pragma unroll
-    for (int step = 0; step < rows.kSteps; ++step) {
+  for (int i = 0; i < kTensors; ++i) source[i] = token_row<const T>(p.rows[i], block.batch, block.head, 0) + 8 * eight;
+#pragma unroll 2
+  for (; row < kLeads * (1 + columns); row += step) {
+    const int tile = row / kLeads, lead = row - tile * kLeads, beat = lead * columns + tile - 1;
+    const bool there = tile == 0 || p.valid.data == nullptr || shared.state[beat] != 0;
+    const int position = tile == 0 ? lead : kLeads + beat;
 #pragma unroll
-      for (int repeat = 0; repeat < rows.kRepeats; ++repeat) {
-        const int element = repeat * rows.kAcross * 8;
-        copy16_if(rows.has(step), target + rows.step_in_tile(step) + element, row + element, true);
-      }
-      row += rows.kRows * source.row;
+    for (int i = 0; i < kTensors; ++i) {
+      copy16(target + i * shared.tensor, source[i] + position * static_cast<int>(p.rows[i].row), there);
     }
-  }
-  Cursor<T, kDim, kLeads, CLEAR_Q> from_q(args, block, rows, first);
-  Cursor<T, kDim, kLeads, CLEAR_K> from_k(args, block, rows, first);
-  Cursor<T, kDim, kLeads, CLEAR_V> from_v(args, block, rows, first);
-  Cursor<T, kDim, kLeads, CLEAR_DOUT> from_dout(args, block, rows, kTensors == 4 ? first : 0);
-#pragma unroll 1
-  for (int column = first; column < columns; column += args.plan.warps) {
-    const uint32_t wanted = p.valid.data == nullptr ? ColumnMasks<1>::all(kLeads)
-                                                    : state_masks<kLeads>(shared.state, column, columns).valid;
-    T *tiles = shared.class_q;
-    const int row = kLeads * (1 + column);
-    from_q.stage(tiles, args, rows, wanted, row);
-    from_k.stage(tiles + shared.tensor, args, rows, wanted, row);
-    from_v.stage(tiles + 2 * shared.tensor, args, rows, wanted, row);
-    from_q.advance(args);
-    from_k.advance(args);
-    from_v.advance(args);
-    if (kTensors == 3) continue;
-    from_dout.stage(tiles + 3 * shared.tensor, args, rows, wanted, row);
-    from_dout.advance(args);
+    target += Layout::at(step);
   }
   copy_commit();
 }
@@ -235,7 +216,7 @@ __device__ __forceinline__ void begin_head(const HeadShared<T, kDim, kTensors> &
     note_states(shared, args.problem, block);
     __syncthreads();
   }
-  stage_head(shared, args, block);
+  stage_head(shared, args.problem, block);
   if (!padding) note_states(shared, args.problem, block);
 }
 
@@ -278,13 +259,13 @@ struct ListedRows {
 // A lane's place in the rows of the tile in shared memory, or of their class tokens: of a left operand, or, transposed,
 // of a right one.
 template <typename Layout, bool kClass = false> __device__ __forceinline__ int left_offset(const ListedRows &rows) {
-  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int lane = static_cast<int>(threadIdx.x % 32u);
   const Listed &token = rows.row(lane % 16);
   return Layout::place(kClass ? token.lead() : token.row, lane / 16);
 }
 // Of a right operand whose columns are the tile's rows.
 template <typename Layout, bool kClass = false> __device__ __forceinline__ int right_offset(const ListedRows &rows) {
-  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int lane = static_cast<int>(threadIdx.x % 32u);
   const Listed &token = rows.row(lane % 8 + lane / 16 * 8);
   return Layout::place(kClass ? token.lead() : token.row, lane / 8 % 2);
 }

@@ -12,7 +12,7 @@ namespace clear_cuda {
 template <typename T, int kDim, typename Staged>
 __device__ __forceinline__ void listed_deltas(const HeadShared<T, kDim, 4> &shared, const ClearProblem &p, int threads,
                                               Staged staged) {
-  const int thread = static_cast<int>(threadIdx.x), quarter = thread % 4, count = *shared.count;
+  const int thread = static_cast<int>(threadIdx.x), quarter = static_cast<int>(threadIdx.x % 4u), count = *shared.count;
 #pragma unroll 1
   for (int base = 0; base < count; base += threads / 4) {
     const int index = base + thread / 4;
@@ -227,8 +227,11 @@ __device__ __forceinline__ void visible_keys(const ColumnsArguments &args, const
 // One warp: the gradients of a beat column, apart from dq of its visible beats and what visible queries give to their
 // dk and dv. What the class rows are made of stays in shared memory.
 template <bool kDropout, typename T, int kDim>
-__device__ __forceinline__ void column_gradients(const ColumnsArguments &args, const HeadShared<T, kDim, 4> &shared,
+__device__ __forceinline__ void column_gradients(const ColumnsArguments &args, HeadShared<T, kDim, 4> shared,
                                                  int column) {
+  // Registers are scarce.
+  shared.class_q += unknown_zero();
+  shared.class_k += unknown_zero();
   constexpr int kLeads = HeadShared<T, kDim, 4>::kLeads;
   const ClearProblem &p = args.problem;
   const BeatDropout<!kDropout> dropout = shared.place->template dropout<kDropout>(p);
@@ -303,7 +306,7 @@ __global__ void __launch_bounds__((32 * kHeadWarps<kDim, true>), (kHeadBlocks<kD
   constexpr int kLeads = HeadShared<T, kDim, 4>::kLeads, kClassPieces = 2;
   const ClearProblem &p = args.problem;
   const int warps = args.plan.warps, columns = static_cast<int>(p.beats);
-  const int thread = static_cast<int>(threadIdx.x), warp = thread / 32;
+  const int thread = static_cast<int>(threadIdx.x), warp = static_cast<int>(threadIdx.x / 32u);
   Carver carver{dynamic_shared()};
   const HeadShared<T, kDim, 4> shared(carver, columns);
   {
@@ -314,7 +317,7 @@ __global__ void __launch_bounds__((32 * kHeadWarps<kDim, true>), (kHeadBlocks<kD
     if (thread < kLeads) shared.list[thread] = {static_cast<uint16_t>(thread), static_cast<uint16_t>(thread)};
   }
   __syncthreads();
-  list_visible(shared, p, kLeads);
+  list_visible(shared, p, warps, kLeads);
   __syncthreads();
   listed_deltas(shared, p, 32 * warps, [] {
     copy_wait<0>();

@@ -226,13 +226,13 @@ __global__ void __launch_bounds__((32 * kHeadWarps<kDim, false>), (kHeadBlocks<k
   constexpr int kLeads = HeadShared<T, kDim, 3>::kLeads;
   const ClearProblem &p = args.problem;
   const int warps = args.plan.warps, columns = static_cast<int>(p.beats);
-  const int warp = static_cast<int>(threadIdx.x) / 32;
+  const int warp = static_cast<int>(threadIdx.x / 32u);
   Carver carver{dynamic_shared()};
   const HeadShared<T, kDim, 3> shared(carver, columns);
   begin_head(shared, args, ColumnsBlock(p, args.plan));
   copy_wait<0>();
   __syncthreads();
-  list_visible(shared, p, 0);
+  list_visible(shared, p, warps, 0);
   if (warp == warps - 1) {
     const LanePlace at;
     float self[2];

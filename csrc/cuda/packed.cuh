@@ -174,7 +174,7 @@ __device__ __forceinline__ void packed_product(float (&out)[kDim / 16][2][4], co
 // A lane's place in a tile of `ld` elements to a row: of a right operand whose columns are the rows, or, transposed, of
 // a left one. TensorTile::place() is that of the others.
 template <typename T> __device__ __forceinline__ T *right_lane(T *tile, int ld) {
-  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int lane = static_cast<int>(threadIdx.x % 32u);
   return tile + (lane % 8 + lane / 16 * 8) * ld + lane / 8 % 2 * 8;
 }
 

@@ -38,6 +38,14 @@ __device__ __forceinline__ float reciprocal(float x) {
   return y;
 }
 
+// Zero, which the compiler does not know: what is computed from it is computed anew where it is used, instead of being
+// held in registers throughout a loop.
+__device__ __forceinline__ int unknown_zero() {
+  int zero = 0;
+  asm volatile("" : "+r"(zero));
+  return zero;
+}
+
 // Starts copying 16 bytes from global to shared memory; zeros, and no look at `global`, unless `there`. What else is in
 // the same 256 bytes comes to the second cache with them: the next head's row, which a neighbouring block wants.
 __device__ __forceinline__ void copy16(void *shared, const void *global, bool there) {
@@ -137,7 +145,7 @@ __device__ __forceinline__ void multiply_add<__half>(float (&c)[4], const uint32
 #if __CUDA_ARCH__ < 800
 // Turing's tensor cores do not know bfloat16: the lanes hand each other the operands. Slow, but the same result.
 __device__ __noinline__ inline float4 multiply_add_by_shuffles(float4 c, uint4 a, uint2 b) {
-  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int lane = static_cast<int>(threadIdx.x % 32u);
 #pragma unroll 1
   for (int k = 0; k < 16; k += 2) {
     const int holder = k / 2 % 4;

@@ -93,7 +93,7 @@ template <typename A> struct Row {
 
   // Beat rows are numbered through the batch, one per warp; a class row belongs to a whole block.
   __device__ explicit Row(const RowsArguments &args)
-      : p(args.problem), lane(static_cast<int>(threadIdx.x) % 32), warp(static_cast<int>(threadIdx.x) / 32) {
+      : p(args.problem), lane(static_cast<int>(threadIdx.x % 32u)), warp(static_cast<int>(threadIdx.x / 32u)) {
     is_class = blockIdx.x < args.class_blocks;
     const int64_t per_head = is_class ? p.leads : beat_count(p);
     const int64_t index = is_class ? int64_t(blockIdx.x) : (blockIdx.x - args.class_blocks) * kRowWarps + warp;

@@ -16,12 +16,12 @@ template <typename T> struct TensorTile {
   static constexpr int kScratchRows = 0; // multiply() needs no shared memory
 
   __device__ static const T *place(const T *tile, int ld) {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
+    const int lane = static_cast<int>(threadIdx.x % 32u);
     return tile + lane % 16 * ld + lane / 16 * 8;
   }
 
   __device__ static const T *place(const TileRows<T> &tiles, int first) {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
+    const int lane = static_cast<int>(threadIdx.x % 32u);
     return tiles.row(first + lane % 16) + lane / 16 * 8;
   }
 
@@ -119,7 +119,7 @@ template <typename T> struct TensorTile {
   template <int kPieces>
   __device__ static void multiply_stored(float (&out)[kPieces][2][4], const Weight *m, int weight_ld, bool transposed,
                                          int tiles, const TileRows<T> &b, int pieces) {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
+    const int lane = static_cast<int>(threadIdx.x % 32u);
     m = transposed ? m + (lane % 8 + lane / 16 * 8) * weight_ld + lane / 8 % 2 * 8 : place(m, weight_ld);
     const int step = transposed ? kTileRows * weight_ld : kTileRows;
 #pragma unroll 1
