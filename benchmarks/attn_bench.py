@@ -5,8 +5,9 @@
     python benchmarks/attn_bench.py --plot scaling.png          a picture of the cost up to 24 hours of beats
 
 Every contender is checked against float64 dense masked attention first, forward and backward; one that is wrong is not
-timed. The contenders take turns on inputs that rotate, so their ratios come from one run. Masks are made outside of the
-timed calls, which favours those that need one. Freed memory is kept for the next call, for all of them (--memory).
+timed. The contenders take turns on inputs that rotate, so their ratios come from one run; on a GPU eight calls are
+queued and timed together, as in a training step. Masks are made outside of the timed calls, which favours those that
+need one. Freed memory is kept for the next call, for all of them (--memory).
 """
 
 from __future__ import annotations

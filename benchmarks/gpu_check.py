@@ -68,15 +68,19 @@ def exercise(backend: str) -> Stage:
 
 def tests(backend: str, *names: str) -> Stage:
     """A backend's variants of some test files, on fresh random inputs and poisoned outputs."""
-    processes = min(8, os.cpu_count() or 1) if importlib.util.find_spec("xdist") else 0
     files = [str(TESTS / f"test_attention_{name}.py") for name in names]
-    return lambda shell, _: shell.run(
-        *(sys.executable, "-m", "pytest", "-rs", "-k", backend, "-p", "no:cacheprovider", *files),
-        *(("-n", str(processes)) if processes > 1 else ()),
-        CLEAR_KERNELS_EXAMPLES=EXAMPLES[backend],
-        OMP_NUM_THREADS="1",
-        **RULES_ONLY,
-    )
+
+    def run(shell: Shell, _: Path) -> Outcome:
+        processes = min(8, (os.cpu_count() or 1) // shell.stages) if importlib.util.find_spec("xdist") else 0
+        return shell.run(
+            *(sys.executable, "-m", "pytest", "-rs", "-k", backend, "-p", "no:cacheprovider", *files),
+            *(("-n", str(processes)) if processes > 1 else ()),
+            CLEAR_KERNELS_EXAMPLES=EXAMPLES[backend],
+            OMP_NUM_THREADS="1",
+            **RULES_ONLY,
+        )
+
+    return run
 
 
 def sanitizer(tool: str, backend: str) -> Stage:
@@ -167,15 +171,16 @@ class Run:
         self.failed: list[str] = []
         self._writing = threading.Lock()
 
-    def attempt(self, stage: str, shown: bool = True) -> None:
-        """Run a stage and note how it ended; whatever it raises is its failure."""
+    def attempt(self, stage: str, beside: int = 1) -> None:
+        """Run a stage, one of so many at a time, and note how it ended; whatever it raises is its failure."""
         left = self.end - time.monotonic()
         if left < SHORTEST:
             print(f"== {stage}: no time is left", flush=True)
             return
         start, interrupted = time.monotonic(), False
         try:
-            outcome = STAGES[stage](Shell(ROOT, self.out / f"{stage}.log", min(LIMIT, left), shown), self.out)
+            shell = Shell(ROOT, self.out / f"{stage}.log", min(LIMIT, left), shown=beside == 1, stages=beside)
+            outcome = STAGES[stage](shell, self.out)
         except KeyboardInterrupt:
             outcome, interrupted = Outcome("failed", "interrupted"), True
         except Exception as error:
@@ -197,7 +202,7 @@ class Run:
         for stage in first:
             self.attempt(stage)
         with ThreadPoolExecutor(jobs) as pool:
-            list(pool.map(lambda stage: self.attempt(stage, shown=False), aside))
+            list(pool.map(lambda stage: self.attempt(stage, jobs), aside))
         for stage in alone[len(first) :]:
             self.attempt(stage)
 

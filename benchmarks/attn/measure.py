@@ -13,13 +13,11 @@ import torch
 from torch import Tensor
 
 from attn.cases import Case, Direction
-from attn.clock import clock_for, quantiles
+from attn.clock import Call, clock_for, quantiles, timed_together
 from attn.contenders import Attend, Contender, torch_layer
 from attn.inputs import Inputs, make_inputs
 from attn.machine import cache_bytes, large_copy, matrix_product, peak_memory
 from attn.truth import check, check_layer
-
-Call = Callable[[], object]
 
 MOST_SETS = 128
 WARM_UP = 3
@@ -97,12 +95,12 @@ def measure(
 
 
 def _take_turns(calls: list[list[Call]], device: torch.device, budget_s: float) -> list[list[float]]:
-    """Rounds in which each contender is timed once, on the next inputs, until the budget is used: at least five.
+    """Rounds in which each contender is timed once, on its next inputs, until the budget is used: at least five.
 
     A call on other inputs comes before each timed one, so that threads are awake and code is warm after another's turn.
     A round before the first is not timed: the measurement of memory gave all free pages back to the system.
     """
-    clock = clock_for(device)
+    clock, together = clock_for(device), timed_together(device)
     turns = [itertools.cycle(own) for own in calls]
     times: list[list[float]] = [[] for _ in calls]
     for turn in turns:
@@ -114,7 +112,7 @@ def _take_turns(calls: list[list[Call]], device: torch.device, budget_s: float) 
             break
         for turn, taken in zip(turns, times, strict=True):
             next(turn)()
-            taken.append(clock(next(turn)))
+            taken.append(clock([next(turn) for _ in range(together)]))
     return times
 
 

@@ -22,13 +22,14 @@ class Outcome:
 @dataclass(frozen=True)
 class Shell:
     """Where commands run: the folder, which Python also imports from, the file that keeps their output, the seconds
-    each may take, and whether the output is shown as well.
+    each may take, whether the output is shown as well, and how many stages share the machine.
     """
 
     folder: Path
     log: Path
     limit: float
     shown: bool = True
+    stages: int = 1
 
     def run(self, *command: str, **environment: str) -> Outcome:
         """Run a command; its exit status decides. Past the limit it is killed with all that it started."""

@@ -11,11 +11,12 @@ namespace clear_cuda {
 // Elements from one row of a tile to the next: an odd number of 16 bytes, so that ldmatrix meets no bank conflict.
 template <int kDim> constexpr int kBeatLd = kDim + 8;
 
-// How rows lie in shared memory. place(): elements from the first row to eight of a row; load() reads the matrices `k`
-// columns further on.
+// How rows lie in shared memory. place(): elements from the first row to eight of a row; moved(): to the same of a row
+// `rows` further on, a multiple of four; load() reads the matrices `k` columns further on.
 template <int kDim> struct PaddedRows {
   static constexpr __host__ __device__ int at(int row) { return row * kBeatLd<kDim>; }
   static constexpr __device__ int place(int row, int eight) { return at(row) + 8 * eight; }
+  static constexpr __device__ int moved(int place, int rows) { return place + at(rows); }
   template <typename T> static __device__ __forceinline__ void load(uint32_t (&x)[4], const T *place, int k) {
     load_matrices(x, place + k);
   }
@@ -43,32 +44,31 @@ constexpr int kBeatForwardBlocks = kDim == 32             ? (kPlain ? 5 : 4)
 constexpr int kBeatBackwardBlocks = 2;
 
 // A lane's share of the rows of a column: 16 bytes at a time, kAcross lanes to a row.
-template <int kDim, int kLeads, typename Layout = PaddedRows<kDim>> struct LaneRows {
+template <int kDim, int kLeads> struct LaneRows {
   static constexpr int kPieces = kDim / 8;
   static constexpr int kAcross = kPieces == 12 ? 4 : kPieces;
   static constexpr int kRepeats = kPieces / kAcross; // accesses of a lane to a row
   static constexpr int kRows = 32 / kAcross;         // rows at a time
   static constexpr int kSteps = ((kLeads == 0 ? kTileRows : kLeads) + kRows - 1) / kRows;
-  int lead, eight, element, leads; // of the lane's first 16 bytes; and how many leads there are
+  int lead, element, leads; // of the lane's first 16 bytes; and how many leads there are
 
   __device__ explicit LaneRows(int leads_) : leads(leads_) {
     const int lane = static_cast<int>(threadIdx.x % 32u);
     lead = lane / kAcross;
-    eight = lane % kAcross;
-    element = 8 * eight;
+    element = lane % kAcross * 8;
   }
-  // The place of the lane's first 16 bytes in a tile that begins with row `first`, and from there to those of a step.
-  __device__ int in_tile(int first) const { return Layout::place(first + lead, eight); }
-  static constexpr __device__ int step_in_tile(int step) { return Layout::at(step * kRows); }
+  __device__ int in_tile() const { return PaddedRows<kDim>::at(lead) + element; }
+  // From the first rows of a tile to those of a step.
+  static constexpr __device__ int step_in_tile(int step) { return PaddedRows<kDim>::at(step * kRows); }
   // Whether the row of this lane in a step exists.
   __device__ bool has(int step) const { return kLeads == kSteps * kRows || lead + step * kRows < leads; }
 };
 
 // The place of a lane's first 16 bytes in the column that its warp has come to, of one tensor.
 template <typename T, int kDim, int kLeads, int kTensor> struct Cursor {
+  using Rows = LaneRows<kDim, kLeads>;
   T *at;
 
-  template <typename Rows>
   __device__ Cursor(const ColumnsArguments &args, const ColumnsBlock &block, const Rows &rows, int64_t column) {
     const ClearProblem &p = args.problem;
     at = token_row<T>(p.rows[kTensor], block.batch, block.head, p.leads + column) +
@@ -78,12 +78,11 @@ template <typename T, int kDim, int kLeads, int kTensor> struct Cursor {
   __device__ void advance(const ColumnsArguments &args) { at += args.column_step[kTensor]; }
   __device__ void next(const ColumnsArguments &args) { at += args.problem.rows[kTensor].row; }
 
-  // Starts bringing the rows that `wanted` marks to a tile, which begins with row `first`; the others become zero.
-  template <typename Rows>
-  __device__ __forceinline__ void stage(T *tile, const ColumnsArguments &args, const Rows &rows, uint32_t wanted,
-                                        int first = 0) const {
+  // Starts bringing the rows that `wanted` marks to a tile; the others become zero.
+  __device__ __forceinline__ void stage(T *tile, const ColumnsArguments &args, const Rows &rows,
+                                        uint32_t wanted) const {
     const T *row = at;
-    T *target = tile + rows.in_tile(first);
+    T *target = tile + rows.in_tile();
     const uint32_t bits = wanted >> rows.lead;
     const int64_t step_elements = Rows::kRows * args.lead_step[kTensor];
 #pragma unroll
@@ -98,11 +97,10 @@ template <typename T, int kDim, int kLeads, int kTensor> struct Cursor {
     }
   }
   // Writes the rows of a tile that `wanted` marks.
-  template <typename Rows>
   __device__ __forceinline__ void store(const T *tile, const ColumnsArguments &args, const Rows &rows,
                                         uint32_t wanted) const {
     T *row = at;
-    const T *source = tile + rows.in_tile(0);
+    const T *source = tile + rows.in_tile();
     const uint32_t bits = wanted >> rows.lead;
     const int64_t step_elements = Rows::kRows * args.lead_step[kTensor];
 #pragma unroll
@@ -161,13 +159,13 @@ __device__ __forceinline__ float beat_factor(const BeatDropout<kPlain> &dropout,
 template <typename Layout, typename T>
 __device__ __forceinline__ const T *left_place(const T *tile, int leads, int first = 0) {
   const int lane = static_cast<int>(threadIdx.x % 32u), row = lane % 16;
-  return tile + Layout::place(first + (row < leads ? row : leads - 1), lane / 16);
+  return tile + Layout::moved(Layout::place(row < leads ? row : leads - 1, lane / 16), first);
 }
 // Of a right operand whose columns are the tile's rows.
 template <typename Layout, typename T>
 __device__ __forceinline__ const T *right_place(const T *tile, int leads, int first = 0) {
   const int lane = static_cast<int>(threadIdx.x % 32u), row = lane % 8 + lane / 16 * 8;
-  return tile + Layout::place(first + (row < leads ? row : leads - 1), lane / 8 % 2);
+  return tile + Layout::moved(Layout::place(row < leads ? row : leads - 1, lane / 8 % 2), first);
 }
 
 // out += left times 16 columns of a right operand.

@@ -12,19 +12,31 @@
 namespace clear_cuda {
 
 // Warps of a block, and how many blocks the compiler keeps registers for on a multiprocessor: the fastest of those
-// tried on an H200 that need no spilling.
-template <int kDim, bool kBackward> constexpr int kHeadWarps = kDim == 32 ? 5 : kBackward ? 6 : 8;
+// tried on an H200 that need no spilling. Blocks count for more than warps, as the rows of one come while others work.
+template <int kDim, bool kBackward> constexpr int kHeadWarps = kDim == 32 ? (kBackward ? 5 : 4) : kBackward ? 6 : 8;
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
-template <int kDim, bool kBackward> constexpr int kHeadBlocks = 1;
+template <int kDim, bool kBackward, bool kDropout> constexpr int kHeadBlocks = 1;
 #else
-template <int kDim, bool kBackward> constexpr int kHeadBlocks = kDim == 32 ? (kBackward ? 3 : 4) : 2;
+template <int kDim, bool kBackward, bool kDropout>
+constexpr int kHeadBlocks = kDim != 32   ? 2
+                            : !kBackward ? 5
+                            : kDropout   ? 3
+                                         : 4;
 #endif
+
+// Rows of 64 bytes two by two, each two an odd number of 16 bytes after those before.
+struct PairedRows : PaddedRows<32> {
+  static constexpr __host__ __device__ int at(int row) { return row / 2 * 72 + row % 2 * 32; }
+  static constexpr __device__ int place(int row, int eight) { return 36 * row - 4 * (row & 1) + 8 * eight; }
+  static constexpr __device__ int moved(int place, int rows) { return place + 36 * rows; }
+};
 
 // Rows of 64 bytes without padding: the four pieces of 16 bytes of a row change places with every second row, so that
 // ldmatrix meets no bank conflict either.
 struct SwizzledRows {
   static constexpr __host__ __device__ int at(int row) { return 32 * row; }
   static constexpr __device__ int place(int row, int eight) { return at(row) + 8 * ((eight ^ row >> 1) & 3); }
+  static constexpr __device__ int moved(int place, int rows) { return (place + at(rows)) ^ (rows & 4) << 2; }
   template <typename T> static __device__ __forceinline__ void load(uint32_t (&x)[4], const T *place, int k) {
     load_matrices(x, place, static_cast<uint32_t>(k * sizeof(T)));
   }
@@ -34,7 +46,10 @@ struct SwizzledRows {
   }
 };
 
-template <int kDim> using HeadRows = std::conditional_t<kDim == 32, SwizzledRows, PaddedRows<kDim>>;
+// The backward pass, with four tensors, has less room.
+template <int kDim, bool kBackward>
+using HeadRows =
+    std::conditional_t<kDim != 32, PaddedRows<kDim>, std::conditional_t<kBackward, SwizzledRows, PairedRows>>;
 
 // A visible beat, or a class token where it is treated alike.
 struct Listed {
@@ -69,8 +84,8 @@ struct HeadPlace {
 
 // kTensors: how many of q, k, v and dout. The class tokens are the first rows; beats follow column by column.
 template <typename T, int kDim, int kTensors> struct HeadShared {
-  using Layout = HeadRows<kDim>;
-  static constexpr int kLeads = kUsualLeads;
+  using Layout = HeadRows<kDim, kTensors == 4>;
+  static constexpr int kLeads = kUsualLeads, kWarps = kHeadWarps<kDim, kTensors == 4>, kThreads = 32 * kWarps;
   static constexpr int kTile = Layout::at(kLeads); // elements of a beat column
   int tensor;                                      // elements from one tensor to the next
   T *class_q, *class_k, *class_v, *class_dout;
@@ -134,38 +149,40 @@ __device__ __forceinline__ void note_states(const HeadShared<T, kDim, kTensors> 
                                             const ColumnsBlock &block) {
   const int columns = static_cast<int>(p.beats);
 #pragma unroll 1
-  for (int base = 32 * block.warp; base < kUsualLeads * columns; base += block.threads) {
+  for (int base = 32 * block.warp; base < kUsualLeads * columns; base += shared.kThreads) {
     const RowBeat at(base, columns);
     const bool valid = at.there && beat_valid(p, block.batch, at.beat);
-    const bool visible = valid && beat_visible(p, block.batch, at.beat);
+    const bool visible = valid && mask_at(p.visible, block.batch, at.beat);
     if (at.there) shared.state[at.beat] = valid ? (visible ? kValidBeat | kVisibleBeat : kValidBeat) : 0;
     const int count = __popc(__ballot_sync(kWholeWarp, visible));
     if (block.lane == 0) shared.visible[base / 32] = count;
   }
-  if (block.thread == block.threads - 1) shared.place->find(p, block);
+  if (block.thread == shared.kThreads - 1) shared.place->find(p, block);
 }
 
 // Lists the visible beats behind the first `begin` entries, in the order of their rows. All threads together, a barrier
 // to follow; `state` and `visible` are there.
 template <typename T, int kDim, int kTensors>
 __device__ __forceinline__ void list_visible(const HeadShared<T, kDim, kTensors> &shared, const ClearProblem &p,
-                                             int warps, int begin) {
-  const int lane = static_cast<int>(threadIdx.x % 32u), warp = static_cast<int>(threadIdx.x / 32u);
-  const int columns = static_cast<int>(p.beats);
-  int count = begin;
-  for (int base = 0; base < kUsualLeads * columns; base += 32) {
-    if (base / 32 % warps == warp) {
-      const RowBeat at(base, columns);
-      const bool visible = at.there && (shared.state[at.beat] & kVisibleBeat) != 0;
-      const uint32_t ballot = __ballot_sync(kWholeWarp, visible);
-      if (visible) {
-        shared.list[count + __popc(ballot & ((1u << lane) - 1))] = {static_cast<uint16_t>(kUsualLeads + at.beat),
-                                                                    static_cast<uint16_t>(kUsualLeads + at.row)};
-      }
+                                             int begin) {
+  const int lane = static_cast<int>(threadIdx.x % 32u), columns = static_cast<int>(p.beats);
+  int count = begin, counted = 0;
+#pragma unroll 1
+  for (int base = static_cast<int>(threadIdx.x / 32u) * 32; base < kUsualLeads * columns; base += shared.kThreads) {
+#pragma unroll 1
+    for (; counted < base; counted += 32) count += shared.visible[counted / 32];
+    const RowBeat at(base, columns);
+    const bool visible = at.there && (shared.state[at.beat] & kVisibleBeat) != 0;
+    const uint32_t ballot = __ballot_sync(kWholeWarp, visible);
+    if (visible) {
+      shared.list[count + __popc(ballot & ((1u << lane) - 1))] = {static_cast<uint16_t>(kUsualLeads + at.beat),
+                                                                  static_cast<uint16_t>(kUsualLeads + at.row)};
     }
-    count += shared.visible[base / 32];
   }
-  if (threadIdx.x == 0) *shared.count = count;
+  if (threadIdx.x != 0) return;
+#pragma unroll 1
+  for (; counted < kUsualLeads * columns; counted += 32) count += shared.visible[counted / 32];
+  *shared.count = count;
 }
 
 // The masks of a beat column.
@@ -184,9 +201,9 @@ __device__ __forceinline__ ColumnMasks<1> state_masks(const uint8_t *state, int 
 template <typename T, int kDim, int kTensors>
 __device__ __forceinline__ void stage_head(const HeadShared<T, kDim, kTensors> &shared, const ClearProblem &p,
                                            const ColumnsBlock &block) {
-  using Layout = HeadRows<kDim>;
+  using Layout = typename HeadShared<T, kDim, kTensors>::Layout;
   constexpr int kLeads = kUsualLeads, kAcross = kDim / 8; // threads to a row
-  const int columns = static_cast<int>(p.beats), step = block.threads / kAcross;
+  const int columns = static_cast<int>(p.beats), step = shared.kThreads / kAcross;
   const int eight = static_cast<int>(threadIdx.x % unsigned{kAcross});
   int row = static_cast<int>(threadIdx.x / unsigned{kAcross});
   T *target = shared.class_q + Layout::place(row, eight);
@@ -222,10 +239,9 @@ __device__ __forceinline__ void begin_head(const HeadShared<T, kDim, kTensors> &
 
 // One warp: 16 kPieces columns of class rows that are sums over their lead's tokens, the token's own row of a tensor
 // times self[lead] and those of its beats times factors[lead, column]. `rows`: the tensor's; from column `d` on.
-template <int kDim, int kPieces, typename T>
+template <typename Layout, int kPieces, typename T>
 __device__ __forceinline__ void sum_by_lead(float (&sum)[kPieces][2][4], const T *rows, int d, const float *self,
                                             const float *factors, int columns, const LanePlace &at) {
-  using Layout = HeadRows<kDim>;
   clear(sum);
   int lead[2]; // rows beyond the last are the last's
 #pragma unroll

@@ -30,7 +30,7 @@ __device__ __forceinline__ void listed_deltas(const HeadShared<T, kDim, 4> &shar
 #pragma unroll
     for (int i = 0; i < kDim / 32; ++i) {
       const uint4 other =
-          *reinterpret_cast<const uint4 *>(shared.class_dout + HeadRows<kDim>::place(token.row, quarter + 4 * i));
+          *reinterpret_cast<const uint4 *>(shared.class_dout + HeadRows<kDim, true>::place(token.row, quarter + 4 * i));
       add(pieces[i].x, other.x);
       add(pieces[i].y, other.y);
       add(pieces[i].z, other.z);
@@ -74,7 +74,7 @@ __device__ __forceinline__ uint32_t tile_bits(const BeatDropout<kPlain> &dropout
 template <bool kDropout, typename T, int kDim>
 __device__ __forceinline__ void visible_queries(const ColumnsArguments &args, const HeadShared<T, kDim, 4> &shared,
                                                 int first, int count) {
-  using Layout = HeadRows<kDim>;
+  using Layout = HeadRows<kDim, true>;
   constexpr int kLeads = HeadShared<T, kDim, 4>::kLeads;
   const ClearProblem &p = args.problem;
   const BeatDropout<!kDropout> dropout = shared.place->template dropout<kDropout>(p);
@@ -160,7 +160,7 @@ __device__ __forceinline__ void add_written(float (&x)[2][4], T *const (&row)[2]
 template <bool kDropout, typename T, int kDim>
 __device__ __forceinline__ void visible_keys(const ColumnsArguments &args, const HeadShared<T, kDim, 4> &shared,
                                              int first, int count) {
-  using Layout = HeadRows<kDim>;
+  using Layout = HeadRows<kDim, true>;
   constexpr int kLeads = HeadShared<T, kDim, 4>::kLeads;
   const ClearProblem &p = args.problem;
   const BeatDropout<!kDropout> dropout = shared.place->template dropout<kDropout>(p);
@@ -227,11 +227,8 @@ __device__ __forceinline__ void visible_keys(const ColumnsArguments &args, const
 // One warp: the gradients of a beat column, apart from dq of its visible beats and what visible queries give to their
 // dk and dv. What the class rows are made of stays in shared memory.
 template <bool kDropout, typename T, int kDim>
-__device__ __forceinline__ void column_gradients(const ColumnsArguments &args, HeadShared<T, kDim, 4> shared,
+__device__ __forceinline__ void column_gradients(const ColumnsArguments &args, const HeadShared<T, kDim, 4> &shared,
                                                  int column) {
-  // Registers are scarce.
-  shared.class_q += unknown_zero();
-  shared.class_k += unknown_zero();
   constexpr int kLeads = HeadShared<T, kDim, 4>::kLeads;
   const ClearProblem &p = args.problem;
   const BeatDropout<!kDropout> dropout = shared.place->template dropout<kDropout>(p);
@@ -269,8 +266,8 @@ __device__ __forceinline__ void column_gradients(const ColumnsArguments &args, H
     };
   };
   const auto nothing = [](int, int, const uint32_t (&)[4]) {};
-  beat_gradients<HeadRows<kDim>, kDim, true>(shared.class_q, shared.class_q, shared.tensor, at, slopes, kLeads, nothing,
-                                             writer_of, first);
+  beat_gradients<HeadRows<kDim, true>, kDim, true>(shared.class_q, shared.class_q, shared.tensor, at, slopes, kLeads,
+                                                   nothing, writer_of, first);
 }
 
 // One warp: 16 kPieces columns from `d` on of the class rows of dq, dk or dv (`which`), whose factors are there.
@@ -285,7 +282,7 @@ __device__ __forceinline__ void class_gradients(const ColumnsArguments &args, co
   const float *self = which == 2 ? shared.self_weight : shared.self_slope;
   const float *factors = which == 0 ? shared.class_slope : which == 1 ? shared.own_slope : shared.own_weight;
   float sum[kPieces][2][4];
-  sum_by_lead<kDim>(sum, source, d, self, factors, columns, at);
+  sum_by_lead<HeadRows<kDim, true>>(sum, source, d, self, factors, columns, at);
   bool wanted[2];
   T *row[2];
 #pragma unroll
@@ -301,11 +298,12 @@ __device__ __forceinline__ void class_gradients(const ColumnsArguments &args, co
 }
 
 template <typename T, int kDim, bool kDropout>
-__global__ void __launch_bounds__((32 * kHeadWarps<kDim, true>), (kHeadBlocks<kDim, true>))
+__global__ void __launch_bounds__((32 * kHeadWarps<kDim, true>), (kHeadBlocks<kDim, true, kDropout>))
     head_backward(const __grid_constant__ ColumnsArguments args) {
   constexpr int kLeads = HeadShared<T, kDim, 4>::kLeads, kClassPieces = 2;
   const ClearProblem &p = args.problem;
-  const int warps = args.plan.warps, columns = static_cast<int>(p.beats);
+  constexpr int warps = kHeadWarps<kDim, true>;
+  const int columns = static_cast<int>(p.beats);
   const int thread = static_cast<int>(threadIdx.x), warp = static_cast<int>(threadIdx.x / 32u);
   Carver carver{dynamic_shared()};
   const HeadShared<T, kDim, 4> shared(carver, columns);
@@ -313,11 +311,12 @@ __global__ void __launch_bounds__((32 * kHeadWarps<kDim, true>), (kHeadBlocks<kD
     const ColumnsBlock block(p, args.plan);
     begin_head(shared, args, block);
     const float *lse = static_cast<const float *>(p.lse) + row_index(p, block.batch, block.head, 0);
-    for (int i = thread; i < kLeads * (columns + 1); i += block.threads) shared.lse[i] = lse[i];
+#pragma unroll 1
+    for (int i = thread; i < kLeads * (columns + 1); i += 32 * warps) shared.lse[i] = lse[i];
     if (thread < kLeads) shared.list[thread] = {static_cast<uint16_t>(thread), static_cast<uint16_t>(thread)};
   }
   __syncthreads();
-  list_visible(shared, p, warps, kLeads);
+  list_visible(shared, p, kLeads);
   __syncthreads();
   listed_deltas(shared, p, 32 * warps, [] {
     copy_wait<0>();

@@ -25,7 +25,7 @@ __device__ __forceinline__ uint32_t listed_bits(const Dropout<float> &dropout, c
 template <bool kDropout, typename T, int kDim>
 __device__ __forceinline__ void attend_visible(const ColumnsArguments &args, const HeadShared<T, kDim, 3> &shared,
                                                int first, int count) {
-  using Layout = HeadRows<kDim>;
+  using Layout = HeadRows<kDim, false>;
   const ClearProblem &p = args.problem;
   const BeatDropout<!kDropout> dropout = shared.place->template dropout<kDropout>(p);
   const LanePlace at;
@@ -136,7 +136,7 @@ __device__ __forceinline__ void attend_visible(const ColumnsArguments &args, con
 template <bool kDropout, typename T, int kDim>
 __device__ __forceinline__ void attend_column(const ColumnsArguments &args, const HeadShared<T, kDim, 3> &shared,
                                               int column) {
-  using Layout = HeadRows<kDim>;
+  using Layout = HeadRows<kDim, false>;
   constexpr int kLeads = HeadShared<T, kDim, 3>::kLeads;
   const ClearProblem &p = args.problem;
   const BeatDropout<!kDropout> dropout = shared.place->template dropout<kDropout>(p);
@@ -191,8 +191,10 @@ __device__ __forceinline__ void attend_class_rows(const ColumnsArguments &args, 
     const int end = wanted[i] ? columns : 0;
     const float self = wanted[i] ? shared.self[lead] : 0.0f;
     max[i] = self;
+#pragma unroll 4
     for (int column = at.t; column < end; column += 4) max[i] = larger(max[i], logits[column]);
     max[i] = quad_max(max[i]);
+#pragma unroll 4
     for (int column = at.t; column < end; column += 4) {
       float weight = exponential_from(logits[column], max[i]);
       sum[i] += weight;
@@ -205,7 +207,7 @@ __device__ __forceinline__ void attend_class_rows(const ColumnsArguments &args, 
   }
   __syncwarp();
   float out[kDim / 16][2][4];
-  sum_by_lead<kDim>(out, shared.class_v, 0, shared.self, shared.logits, columns, at);
+  sum_by_lead<HeadRows<kDim, false>>(out, shared.class_v, 0, shared.self, shared.logits, columns, at);
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     const float normalise = reciprocal(sum[i]);
@@ -220,19 +222,20 @@ __device__ __forceinline__ void attend_class_rows(const ColumnsArguments &args, 
 }
 
 template <typename T, int kDim, bool kDropout>
-__global__ void __launch_bounds__((32 * kHeadWarps<kDim, false>), (kHeadBlocks<kDim, false>))
+__global__ void __launch_bounds__((32 * kHeadWarps<kDim, false>), (kHeadBlocks<kDim, false, kDropout>))
     head_forward(const __grid_constant__ ColumnsArguments args) {
-  using Layout = HeadRows<kDim>;
+  using Layout = HeadRows<kDim, false>;
   constexpr int kLeads = HeadShared<T, kDim, 3>::kLeads;
   const ClearProblem &p = args.problem;
-  const int warps = args.plan.warps, columns = static_cast<int>(p.beats);
+  constexpr int warps = kHeadWarps<kDim, false>;
+  const int columns = static_cast<int>(p.beats);
   const int warp = static_cast<int>(threadIdx.x / 32u);
   Carver carver{dynamic_shared()};
   const HeadShared<T, kDim, 3> shared(carver, columns);
   begin_head(shared, args, ColumnsBlock(p, args.plan));
   copy_wait<0>();
   __syncthreads();
-  list_visible(shared, p, warps, 0);
+  list_visible(shared, p, 0);
   if (warp == warps - 1) {
     const LanePlace at;
     float self[2];
@@ -245,6 +248,7 @@ __global__ void __launch_bounds__((32 * kHeadWarps<kDim, false>), (kHeadBlocks<k
 #pragma unroll 1
   for (int column = warp; column < columns; column += warps) attend_column<kDropout>(args, shared, column);
   __syncthreads();
+#pragma unroll 1
   for (int beat = static_cast<int>(threadIdx.x); beat < kLeads * columns; beat += 32 * warps) {
     const int position = kLeads + beat;
     if ((shared.state[beat] & kVisibleBeat) == 0) shared.place->lse_of(p)[position] = shared.lse[position];

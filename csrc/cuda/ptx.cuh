@@ -38,14 +38,6 @@ __device__ __forceinline__ float reciprocal(float x) {
   return y;
 }
 
-// Zero, which the compiler does not know: what is computed from it is computed anew where it is used, instead of being
-// held in registers throughout a loop.
-__device__ __forceinline__ int unknown_zero() {
-  int zero = 0;
-  asm volatile("" : "+r"(zero));
-  return zero;
-}
-
 // Starts copying 16 bytes from global to shared memory; zeros, and no look at `global`, unless `there`. What else is in
 // the same 256 bytes comes to the second cache with them: the next head's row, which a neighbouring block wants.
 __device__ __forceinline__ void copy16(void *shared, const void *global, bool there) {

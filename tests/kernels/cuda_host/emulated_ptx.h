@@ -8,8 +8,6 @@ namespace clear_cuda {
 
 inline unsigned char *dynamic_shared() { return emulation::dynamic_shared(); }
 
-inline int unknown_zero() { return 0; }
-
 inline float power_of_two(float x) { return std::exp2(x); }
 inline float logarithm_of_two(float x) { return std::log2(x); }
 inline float reciprocal(float x) { return 1.0f / x; }
