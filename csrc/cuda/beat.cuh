@@ -74,9 +74,8 @@ template <typename T, int kDim, int kLeads, int kTensor> struct Cursor {
     at = token_row<T>(p.rows[kTensor], block.batch, block.head, p.leads + column) +
          rows.lead * args.lead_step[kTensor] + rows.element;
   }
-  // To the next column of a warp that takes every so many of them, or one after another.
+  // To the warp's next column.
   __device__ void advance(const ColumnsArguments &args) { at += args.column_step[kTensor]; }
-  __device__ void next(const ColumnsArguments &args) { at += args.problem.rows[kTensor].row; }
 
   // Starts bringing the rows that `wanted` marks to a tile; the others become zero.
   __device__ __forceinline__ void stage(T *tile, const ColumnsArguments &args, const Rows &rows,

@@ -6,6 +6,10 @@
 
 namespace clear_cuda {
 
+// Beats per lead whose log-sum-exps are kept until the end and written in one run. A column's, which lie as far apart
+// as its leads, are pieces of as many memory sectors: one by one they took 3 % of the kernel's time on an H200.
+constexpr int64_t kHeldBeats = 32;
+
 template <typename T, int kDim> struct BeatForwardShared {
   using Layout = PaddedRows<kDim>;
   // Of the sums that a warp leaves in its own tiles in the end: rows in different banks.
@@ -14,10 +18,12 @@ template <typename T, int kDim> struct BeatForwardShared {
   float *self;                    // [16]: logits of the class tokens to themselves
   float *max, *sum;               // [warps, 16]: of the class rows, over a warp's columns
   int *place;                     // batch, head and chunk, which need no register meanwhile
+  float *lse;                     // [L, T]: of local beats; minus infinity: of a global one
+  bool holds_lse;                 // else `lse` is not there
   T *tiles;                       // [warps, 2, 3, L, ld]
   int set_elements;
 
-  __host__ __device__ BeatForwardShared(Carver &carver, int leads, int warps) {
+  __host__ __device__ BeatForwardShared(Carver &carver, int leads, int warps, int64_t beats) {
     const int tile = leads * kBeatLd<kDim>;
     class_q = carver.take<T>(3 * tile);
     class_k = class_q + tile;
@@ -26,6 +32,8 @@ template <typename T, int kDim> struct BeatForwardShared {
     max = carver.take<float>(warps * kTileRows);
     sum = carver.take<float>(warps * kTileRows);
     place = carver.take<int>(3);
+    holds_lse = beats <= kHeldBeats;
+    lse = carver.take<float>(holds_lse ? leads * beats : 0);
     set_elements = 3 * tile;
     tiles = carver.take<T>(warps * 2 * set_elements);
   }
@@ -65,32 +73,6 @@ template <int kDim> struct ClassSoftmax {
       // With no valid beat so far any reference will do.
       weight[i] = exponential_from(logit[i], max[i] == -infinity<float>() ? 0.0f : max[i]);
       sum[i] += weight[i];
-    }
-  }
-};
-
-// Log-sum-exps of a warp's columns, written four columns at a time: one by one they took as long as a twentieth of the
-// kernel, as each is a piece of another 32 bytes.
-struct ColumnLse {
-  float *rows;   // [L, T]
-  float held[2]; // of rows g and g + 8 in the column of four that is this lane's; minus infinity: nothing to write
-
-  __device__ explicit ColumnLse(float *rows_) : rows(rows_) { held[0] = held[1] = -infinity<float>(); }
-  __device__ __forceinline__ void put(const float (&lse)[2], const bool (&real)[2], int column, bool last,
-                                      const ClearProblem &p, int leads, const ColumnMasks<1> &masks,
-                                      const LanePlace &at) {
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const float mine = real[i] ? lse[i] : infinity<float>();
-      if ((column & 3) == at.t && !masks.is_global(at.g + 8 * i)) held[i] = mine;
-    }
-    if ((column & 3) != 3 && !last) return;
-    const int beats = static_cast<int>(p.beats);
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const int lead = at.g + 8 * i;
-      if (lead < leads && held[i] != -infinity<float>()) rows[lead * beats + (column & ~3) + at.t] = held[i];
-      held[i] = -infinity<float>();
     }
   }
 };
@@ -206,7 +188,7 @@ __global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kPl
   const LanePlace at;
   const BeatDropout<kPlain> dropout{{p, block.batch, block.head}};
   Carver carver{dynamic_shared()};
-  const BeatForwardShared<T, kDim> shared(carver, leads, warps);
+  const BeatForwardShared<T, kDim> shared(carver, leads, warps, p.beats);
   T *tiles = shared.warp_tiles(block.warp);
   int other = shared.set_elements; // from the tiles of this column to those of the next
   const T *class_left = left_place<Layout>(shared.class_q, leads);
@@ -214,16 +196,15 @@ __global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kPl
   const LaneRows<kDim, kLeads> rows(leads);
 
   // Tokens are counted in 32 bits, and registers are scarce.
-  // A warp's columns follow each other.
-  const int share = (static_cast<int>(block.end - block.begin) + warps - 1) / warps;
-  int column = static_cast<int>(block.begin) + block.warp * share;
-  const int end = column + share < block.end ? column + share : static_cast<int>(block.end);
+  int column = static_cast<int>(block.begin) + block.warp;
+  const int end = static_cast<int>(block.end), beats = static_cast<int>(p.beats);
   ColumnMasks<1> masks = beat_masks<kPlain>(p, block.batch, column, leads);
   Cursor<T, kDim, kLeads, CLEAR_Q> from_q(args, block, rows, column);
   Cursor<T, kDim, kLeads, CLEAR_K> from_k(args, block, rows, column);
   Cursor<T, kDim, kLeads, CLEAR_V> from_v(args, block, rows, column);
   Cursor<T, kDim, kLeads, CLEAR_OUT> to(args, block, rows, column);
-  ColumnLse row_lse(static_cast<float *>(p.lse) + row_index(p, block.batch, block.head, leads));
+  float *const row_lse =
+      shared.holds_lse ? shared.lse : static_cast<float *>(p.lse) + row_index(p, block.batch, block.head, leads);
   stage_class_rows(shared.class_q, {kDim, kDim, kBeatLd<kDim>, true}, p, 3, block);
   const auto stage = [&](T *target, const ColumnMasks<1> &wanted) {
     from_q.stage(target, args, rows, wanted.local);
@@ -251,14 +232,14 @@ __global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kPl
 
   ClassSoftmax<kDim> state;
   while (column < end) {
-    const int next = column + 1;
+    const int next = column + warps;
     const uint32_t bits = beat_bits(dropout, p, at, column);
     ColumnMasks<1> next_masks(0);
     if (next < end) {
       next_masks = beat_masks<kPlain>(p, block.batch, next, leads);
-      from_q.next(args);
-      from_k.next(args);
-      from_v.next(args);
+      from_q.advance(args);
+      from_k.advance(args);
+      from_v.advance(args);
       stage(tiles + other, next_masks);
     }
     copy_commit();
@@ -274,9 +255,13 @@ __global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kPl
     beat_softmax(s, own, lse, args, at, masks, dropout, bits);
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
+      const int lead = at.g + 8 * i;
+      const bool global = masks.is_global(lead);
       foreign[i] = real[i] ? product(foreign[i], args.scale) : -infinity<float>();
+      if (at.t == 0 && lead < leads && (shared.holds_lse || !global)) {
+        row_lse[lead * beats + column] = global ? -infinity<float>() : real[i] ? lse[i] : infinity<float>();
+      }
     }
-    row_lse.put(lse, real, column, column + 1 == end, p, leads, masks, at);
     state.advance(weight, foreign);
 #pragma unroll
     for (int i = 0; i < 2; ++i) weight[i] *= beat_factor(dropout, bits, 10 + i);
@@ -291,7 +276,7 @@ __global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kPl
                               });
     __syncwarp();
     to.store(tiles + 2 * tile, args, rows, ~masks.globals());
-    to.next(args);
+    to.advance(args);
     __syncwarp();
     tiles += other;
     other = -other;
@@ -317,6 +302,12 @@ __global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kPl
   block.batch = shared.place[0];
   block.head = shared.place[1];
   block.chunk = shared.place[2];
+  if (shared.holds_lse) {
+    float *const all = static_cast<float *>(p.lse) + row_index(p, block.batch, block.head, leads);
+    for (int i = block.thread; i < leads * beats; i += block.threads) {
+      if (shared.lse[i] != -infinity<float>()) all[i] = shared.lse[i];
+    }
+  }
   finish_class_rows(args, block, shared, dropout);
 }
 

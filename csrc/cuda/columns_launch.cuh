@@ -38,7 +38,7 @@ ColumnsKernel beat_kernel_of(const ClearProblem &p, bool backward, int warps) {
   using T = typename Tile::Element;
   Carver carver = Carver::nowhere();
   if (!backward) {
-    BeatForwardShared<T, kDim>(carver, p.leads, warps);
+    BeatForwardShared<T, kDim>(carver, p.leads, warps, p.beats);
     return {beat_forward<T, kDim, kLeads, kPlain>, {carver.used, kBeatWarps * kBeatForwardBlocks<kDim, kPlain>}};
   }
   if constexpr (kDim <= 64 && kLeads != 0) {

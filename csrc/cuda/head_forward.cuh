@@ -181,7 +181,7 @@ __device__ __forceinline__ void attend_class_rows(const ColumnsArguments &args, 
   const int columns = static_cast<int>(p.beats);
   bool wanted[2];
   T *row[2];
-  float max[2], sum[2] = {0.0f, 0.0f};
+  float max[2], sum[2] = {0.0f, 0.0f}, own[2];
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     const int lead = at.g + 8 * i;
@@ -201,9 +201,14 @@ __device__ __forceinline__ void attend_class_rows(const ColumnsArguments &args, 
       if (dropout.on()) weight *= dropout.factor(shared.kept[lead * columns + column], 0);
       logits[column] = weight;
     }
-    const float weight = exponential_from(self, max[i]);
-    sum[i] = quad_sum(sum[i]) + weight;
-    if (at.t == 0 && wanted[i]) shared.self[lead] = dropout.on() ? weight * dropout.of(lead, lead) : weight;
+    own[i] = exponential_from(self, max[i]);
+    sum[i] = quad_sum(sum[i]) + own[i];
+    if (dropout.on()) own[i] *= dropout.of(lead, lead);
+  }
+  __syncwarp(); // all lanes have read before one writes
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    if (at.t == 0 && wanted[i]) shared.self[at.g + 8 * i] = own[i];
   }
   __syncwarp();
   float out[kDim / 16][2][4];

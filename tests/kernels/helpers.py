@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
@@ -16,9 +16,12 @@ from hypothesis import currently_in_test_context, reject
 from torch import Tensor
 
 from clear_kernels import attention_mask, backends, beat_sparse_attention, packed_view_attention
-from clear_kernels.backends import NATIVE, cpu
+from clear_kernels.backends import NATIVE, cpu, load
 from clear_kernels.mask import packed_mask
 from clear_kernels.philox import batch_heads, keep_mask
+
+if TYPE_CHECKING:
+    from attention_cases import Case
 
 PUBLIC = {"grid": beat_sparse_attention, "packed": packed_view_attention}
 EPS = {dtype: torch.finfo(dtype).eps for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16)}
@@ -59,6 +62,15 @@ class Variant:
         held = {name: functools.partial(getattr(cpu, name), isa=self.isa) for name in names}
         with mock.patch.multiple(cpu, **held):
             yield self.backend
+
+    def decline_unless_it_takes(self, q: Tensor) -> None:
+        """Skip what :meth:`active` would, where an operator is called that takes no part in the choice of a backend."""
+        if self.backend in NATIVE and (reason := load(self.backend).can_run(q)) is not None:
+            decline(reason)
+
+    def widened(self, case: Case) -> Case:
+        """The case in float64, or in float32 where the backend knows no wider numbers."""
+        return replace(case, dtype=torch.float32 if self.backend == "triton" else torch.float64)
 
 
 def decline(reason: str) -> None:

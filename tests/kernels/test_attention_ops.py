@@ -23,18 +23,21 @@ CASES = [
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.form}-{case.dtype}".replace("torch.", ""))
 
 
-def calls(case: Case, backend: str, device: str) -> list[tuple[Any, tuple[Any, ...]]]:
+def calls(variant: Variant, case: Case) -> list[tuple[Any, tuple[Any, ...]]]:
     """The forward operator and the backward operator, each with its arguments."""
-    q, k, v, dout = case.tensors(device)
-    options = {"visible": None, "valid": None, "dropout_p": 0.0, "scale": None, "seed": None} | case.options(device)
+    q, k, v, dout = case.tensors(variant.device)
+    variant.decline_unless_it_takes(q)
+    options = {"visible": None, "valid": None, "dropout_p": 0.0, "scale": None, "seed": None} | case.options(
+        variant.device
+    )
     namespace = torch.ops.clear_kernels
     if case.form == "grid":
         forward, backward = namespace.beat_attention, namespace.beat_attention_backward
-        arguments: tuple[Any, ...] = (*checks.grid_call(q, k, v, **options), backend)
+        arguments: tuple[Any, ...] = (*checks.grid_call(q, k, v, **options), variant.backend)
     else:
         forward, backward = namespace.packed_attention, namespace.packed_attention_backward
         del options["visible"]
-        arguments = (*checks.packed_call(q, k, v, **options), backend)
+        arguments = (*checks.packed_call(q, k, v, **options), variant.backend)
     out, lse = forward(*arguments)
     return [
         (forward.default, arguments),
@@ -45,13 +48,13 @@ def calls(case: Case, backend: str, device: str) -> list[tuple[Any, tuple[Any, .
 @each_native_backend
 @each_case
 def test_opcheck(variant: Variant, case: Case) -> None:
-    for op, arguments in calls(case, variant.backend, variant.device):
+    for op, arguments in calls(variant, case):
         opcheck(op, arguments)
 
 
 @each_native_variant
 def test_operators_are_not_differentiable(variant: Variant) -> None:
-    for op, arguments in calls(CASES[0], variant.backend, variant.device):
+    for op, arguments in calls(variant, CASES[0]):
         leaf = arguments[0].detach().requires_grad_()
         assert not any(made.requires_grad for made in op(leaf, *arguments[1:]))
 
@@ -59,8 +62,8 @@ def test_operators_are_not_differentiable(variant: Variant) -> None:
 @each_native_variant
 @each_case
 def test_fakes_have_the_shapes_strides_and_dtypes_of_the_results(variant: Variant, case: Case) -> None:
-    with variant.active() as backend:
-        for op, arguments in calls(case, backend, variant.device):
+    with variant.active():
+        for op, arguments in calls(variant, case):
             real = op(*arguments)
             with FakeTensorMode(allow_non_fake_inputs=True):
                 fake = op(*arguments)
@@ -71,8 +74,8 @@ def test_fakes_have_the_shapes_strides_and_dtypes_of_the_results(variant: Varian
 @each_native_variant
 @each_case
 def test_log_sum_exp(variant: Variant, case: Case) -> None:
-    with variant.active() as backend:
-        (op, arguments), _ = calls(case, backend, variant.device)
+    with variant.active():
+        (op, arguments), _ = calls(variant, case)
         _, lse = op(*arguments)
     q, k = (x.double() for x in arguments[:2])
     mask = mask_of(q, case.form, case.options(variant.device))
@@ -88,8 +91,8 @@ def test_log_sum_exp(variant: Variant, case: Case) -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_operators_cast_under_autocast(variant: Variant, dtype: torch.dtype) -> None:
     for case in (Case("grid", 3, 4), Case("packed", 3, 4)):
-        with variant.active() as backend:
-            (op, arguments), _ = calls(case, backend, variant.device)
+        with variant.active():
+            (op, arguments), _ = calls(variant, case)
             with torch.autocast(variant.device, dtype):
                 out, lse = op(*arguments)
             expected = op(*(x.to(dtype) for x in arguments[:3]), *arguments[3:])[0]

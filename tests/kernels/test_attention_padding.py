@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from attention_cases import Case, cases
-from helpers import Variant, each_variant, nan_filled_empty, run
+from helpers import EPS, Variant, each_variant, nan_filled_empty, run
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -52,7 +52,9 @@ def test_all_padding(variant: Variant, case: Case) -> None:
     tensors = list(case.tensors(variant.device))
     options = case.options(variant.device) | {"dropout_p": 0.0}
     out, dq, dk, dv = run_on_nan(variant, case, tensors, options)
-    assert torch.equal(out[:, :, : case.leads], tensors[2][:, :, : case.leads])
+    # Its weight is 1, or what the fused product and difference of a GPU's exponent makes of it, over itself.
+    last_bits = 0.0 if variant.device == "cpu" else 4 * EPS[case.dtype]
+    torch.testing.assert_close(out[:, :, : case.leads], tensors[2][:, :, : case.leads], rtol=last_bits, atol=0)
     torch.testing.assert_close(dv[:, :, : case.leads], tensors[3][:, :, : case.leads])
     for beats in (x[:, :, case.leads :] for x in (out, dq, dk, dv)):
         assert not beats.any()

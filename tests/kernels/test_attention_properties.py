@@ -13,12 +13,15 @@ from torch.nn import functional as F
 from clear_kernels import attention_mask
 
 WIDE = {"dtype": torch.float64, "dropout_p": 0.0}
-CLOSE = {"rtol": 1e-9, "atol": 1e-11}
 
 
 def assert_same(actual: list[Tensor], expected: list[Tensor]) -> None:
     for ours, theirs in zip(actual, expected, strict=True):
-        torch.testing.assert_close(ours, theirs, **CLOSE)
+        if theirs.dtype == torch.float64:
+            torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
+        else:  # a backend that knows nothing wider than float32; logits may be hundreds
+            largest = max(1.0, float(theirs.abs().max())) if theirs.numel() else 1.0
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-3 * largest)
 
 
 def grid_order(leads: int, lead_order: Tensor, beat_order: Tensor) -> Tensor:
@@ -30,6 +33,7 @@ def grid_order(leads: int, lead_order: Tensor, beat_order: Tensor) -> Tensor:
 @each_variant
 @given(case=cases("grid", **WIDE), shuffle=st.integers(0, 99))
 def test_permuting_leads_and_beats_commutes(variant: Variant, case: Case, shuffle: int) -> None:
+    case = variant.widened(case)
     tensors, options = case.tensors(variant.device), case.options(variant.device)
     generator = torch.Generator().manual_seed(shuffle)
     lead_order = torch.randperm(case.leads, generator=generator)
@@ -46,6 +50,7 @@ def test_permuting_leads_and_beats_commutes(variant: Variant, case: Case, shuffl
 @each_variant
 @given(case=cases("packed", **WIDE), shuffle=st.integers(0, 99))
 def test_permuting_packed_beats_commutes(variant: Variant, case: Case, shuffle: int) -> None:
+    case = variant.widened(case)
     tensors, options = case.tensors(variant.device), case.options(variant.device)
     beats = torch.randperm(case.beats, generator=torch.Generator().manual_seed(shuffle)).to(variant.device)
     order = torch.cat([torch.arange(case.leads, device=variant.device), case.leads + beats])
@@ -66,23 +71,27 @@ def test_values_of_one_give_one(variant: Variant, case: Case) -> None:
     if valid is not None:
         real = valid.flatten(-2 if case.form == "grid" else -1).expand_as(real)
     expected = F.pad(real.to(out.dtype), (case.leads, 0), value=1.0)[:, None, :, None].expand_as(out)
-    torch.testing.assert_close(out, expected, rtol=0, atol=4 * EPS[case.dtype])
+    # The same weights are summed twice, perhaps in another order.
+    rounding = max(4.0, case.tokens**0.5) * EPS[case.dtype]
+    torch.testing.assert_close(out, expected, rtol=0, atol=rounding)
     assert torch.equal(out == 0, expected == 0)
 
 
 @each_variant
 @given(case=cases("grid", visible=True, valid=None, **WIDE))
 def test_all_visible_is_dense_attention_with_own_class_tokens(variant: Variant, case: Case) -> None:
+    case = variant.widened(case)
     tensors, options = case.tensors(variant.device), case.options(variant.device)
     q, k, v, _ = tensors
     mask = attention_mask(case.leads, case.beats, True).to(variant.device)
     expected = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    torch.testing.assert_close(run(variant, case.form, tensors, options)[0], expected, **CLOSE)
+    assert_same([run(variant, case.form, tensors, options)[0]], [expected])
 
 
 @each_variant
 @given(case=cases("grid", visible=True, **WIDE))
 def test_packed_with_every_beat_is_the_visible_grid(variant: Variant, case: Case) -> None:
+    case = variant.widened(case)
     tensors, options = case.tensors(variant.device), case.options(variant.device)
     lead = torch.arange(case.leads, device=variant.device).repeat_interleave(case.beats)
     valid = options.get("valid")
@@ -94,6 +103,7 @@ def test_packed_with_every_beat_is_the_visible_grid(variant: Variant, case: Case
 @each_variant
 @given(case=cases("grid", visible=True, valid="shared", **WIDE))
 def test_packed_with_the_valid_beats_is_the_visible_grid_compacted(variant: Variant, case: Case) -> None:
+    case = variant.widened(case)
     tensors, options = case.tensors(variant.device), case.options(variant.device)
     kept = options["valid"].flatten().nonzero().squeeze(1)
     order = torch.cat([torch.arange(case.leads, device=variant.device), case.leads + kept])
@@ -105,6 +115,7 @@ def test_packed_with_the_valid_beats_is_the_visible_grid_compacted(variant: Vari
 @each_variant
 @given(case=cases("grid", **WIDE) | cases("packed", **WIDE), scale=st.sampled_from((0.01, 0.3, 1.0, 3.0)))
 def test_scale_multiplies_the_logits(variant: Variant, case: Case, scale: float) -> None:
+    case = variant.widened(case)
     q, k, v, dout = case.tensors(variant.device)
     options = case.options(variant.device) | {"scale": scale}
     expected = with_gradients(lambda *x: dense_call(case.form)(*x, **options), q, k, v, dout)
@@ -114,6 +125,7 @@ def test_scale_multiplies_the_logits(variant: Variant, case: Case, scale: float)
 @each_variant
 @given(case=cases("grid", **WIDE) | cases("packed", **WIDE), token=st.integers(0, 10**6))
 def test_a_value_reaches_exactly_the_rows_that_may_attend_it(variant: Variant, case: Case, token: int) -> None:
+    case = variant.widened(case)
     q, k, v, _ = case.tensors(variant.device)
     options = case.options(variant.device)
     token %= case.tokens
