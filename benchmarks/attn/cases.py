@@ -99,6 +99,8 @@ GPU_MORE = (
     replace(_GPU, name="local-d32", heads=16, dim=32),
     replace(_GPU, name="local-d96", dim=96),
     replace(_GPU, name="local-d128", dim=128),
+    replace(_GPU, name="decoder-d64", use="decoder", heads=16, kept=36),
+    replace(_GPU, name="packed-d64", use="packed", kept=36),
 )
 GPU_SCALING = tuple(
     Case(f"holter-t{beats}", "local", batch=1, heads=8, dim=64, beats=beats, dtype=torch.bfloat16)

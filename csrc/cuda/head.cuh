@@ -60,23 +60,37 @@ struct Listed {
 // Bits of a beat's state.
 constexpr uint8_t kValidBeat = 1, kVisibleBeat = 2;
 
-// Where a head lies. It stays in shared memory, as registers are scarce; rows are found in 32 bits from there.
-struct HeadPlace {
-  int64_t batch, head, lse;
-  int64_t first[CLEAR_TENSORS]; // element of token 0
+// The (batch, head) of a block; neighbouring heads of a token are neighbours in memory.
+struct HeadBlock {
+  int64_t batch, head;
+  __device__ explicit HeadBlock(const ClearProblem &p) {
+    const unsigned heads = static_cast<unsigned>(p.heads);
+    batch = blockIdx.x / heads;
+    head = blockIdx.x % heads;
+  }
+};
 
-  __device__ void find(const ClearProblem &p, const ColumnsBlock &block) {
+// A row, `position` rows behind another.
+template <typename T> __device__ __forceinline__ T *row_behind(T *first, const ClearRows &rows, int position) {
+  return further(first, position, static_cast<int>(rows.row) * static_cast<int>(sizeof(T)));
+}
+
+// Where a head lies. It stays in shared memory, as registers are scarce.
+struct HeadPlace {
+  int64_t batch, head;
+  float *lse;                 // of token 0
+  void *first[CLEAR_TENSORS]; // row of token 0
+
+  template <typename T> __device__ void find(const ClearProblem &p, const HeadBlock &block) {
     batch = block.batch;
     head = block.head;
-    lse = row_index(p, block.batch, block.head, 0);
+    lse = static_cast<float *>(p.lse) + row_index(p, batch, head, 0);
 #pragma unroll 1
-    for (int i = 0; i < CLEAR_TENSORS; ++i) first[i] = batch * p.rows[i].batch + head * p.rows[i].head;
+    for (int i = 0; i < CLEAR_TENSORS; ++i) first[i] = token_row<T>(p.rows[i], batch, head, 0);
   }
   template <typename T> __device__ __forceinline__ T *row(const ClearProblem &p, int tensor, int position) const {
-    const ClearRows &rows = p.rows[tensor];
-    return static_cast<T *>(rows.data) + first[tensor] + position * static_cast<int>(rows.row);
+    return row_behind(static_cast<T *>(first[tensor]), p.rows[tensor], position);
   }
-  __device__ float *lse_of(const ClearProblem &p) const { return static_cast<float *>(p.lse) + lse; }
   template <bool kDropout> __device__ BeatDropout<!kDropout> dropout(const ClearProblem &p) const {
     return {{p, batch, head}};
   }
@@ -90,10 +104,10 @@ template <typename T, int kDim, int kTensors> struct HeadShared {
   int tensor;                                      // elements from one tensor to the next
   T *class_q, *class_k, *class_v, *class_dout;
   HeadPlace *place;
-  Listed *list;   // [tokens]: backward the class tokens, then the visible beats
-  uint8_t *state; // [beats]
-  int *visible;   // [beats / 32]: how many there are in 32 rows
-  int *count;     // of the list
+  Listed *list;      // [tokens]: backward the class tokens, then the visible beats
+  uint8_t *state;    // [beats]
+  uint32_t *visible; // [beats / 32]: which of 32 rows
+  int *count;        // of the list
   // Forward, of the class rows: logits to themselves [16] and to their beats [beats], then their weights; and whether
   // dropout keeps their attention to a beat.
   float *self, *logits;
@@ -125,7 +139,7 @@ template <typename T, int kDim, int kTensors> struct HeadShared {
     lse = carver.take<float>(backward ? 2 * (tokens + kTileRows) : tokens);
     delta = lse + tokens + kTileRows;
     list = carver.take<Listed>(tokens);
-    visible = carver.take<int>((beats + 31) / 32);
+    visible = carver.take<uint32_t>((beats + 31) / 32);
     state = carver.take<uint8_t>((backward ? 1 : 2) * beats);
     kept = state + beats;
   }
@@ -136,7 +150,7 @@ struct RowBeat {
   int row, lead, beat; // row: of the beats alone
   bool there;
   __device__ RowBeat(int base, int columns) : row(base + static_cast<int>(threadIdx.x % 32u)) {
-    const int column = row / kUsualLeads;
+    const int column = static_cast<int>(static_cast<unsigned>(row) / kUsualLeads);
     lead = row - column * kUsualLeads;
     beat = lead * columns + column;
     there = column < columns;
@@ -146,42 +160,41 @@ struct RowBeat {
 // Fills `state`, `place` and `visible`. All threads together, a barrier to follow.
 template <typename T, int kDim, int kTensors>
 __device__ __forceinline__ void note_states(const HeadShared<T, kDim, kTensors> &shared, const ClearProblem &p,
-                                            const ColumnsBlock &block) {
-  const int columns = static_cast<int>(p.beats);
+                                            const HeadBlock &block) {
+  const int columns = static_cast<int>(p.beats), thread = static_cast<int>(threadIdx.x);
 #pragma unroll 1
-  for (int base = 32 * block.warp; base < kUsualLeads * columns; base += shared.kThreads) {
+  for (int base = thread & ~31; base < kUsualLeads * columns; base += shared.kThreads) {
     const RowBeat at(base, columns);
     const bool valid = at.there && beat_valid(p, block.batch, at.beat);
     const bool visible = valid && mask_at(p.visible, block.batch, at.beat);
     if (at.there) shared.state[at.beat] = valid ? (visible ? kValidBeat | kVisibleBeat : kValidBeat) : 0;
-    const int count = __popc(__ballot_sync(kWholeWarp, visible));
-    if (block.lane == 0) shared.visible[base / 32] = count;
+    const uint32_t ballot = __ballot_sync(kWholeWarp, visible);
+    if (thread % 32 == 0) shared.visible[base / 32] = ballot;
   }
-  if (block.thread == shared.kThreads - 1) shared.place->find(p, block);
+  if (thread == shared.kThreads - 1) shared.place->template find<T>(p, block);
 }
 
 // Lists the visible beats behind the first `begin` entries, in the order of their rows. All threads together, a barrier
-// to follow; `state` and `visible` are there.
+// to follow; `visible` is there.
 template <typename T, int kDim, int kTensors>
 __device__ __forceinline__ void list_visible(const HeadShared<T, kDim, kTensors> &shared, const ClearProblem &p,
                                              int begin) {
-  const int lane = static_cast<int>(threadIdx.x % 32u), columns = static_cast<int>(p.beats);
+  const int thread = static_cast<int>(threadIdx.x), lane = thread & 31, columns = static_cast<int>(p.beats);
   int count = begin, counted = 0;
 #pragma unroll 1
-  for (int base = static_cast<int>(threadIdx.x / 32u) * 32; base < kUsualLeads * columns; base += shared.kThreads) {
+  for (int base = thread & ~31; base < kUsualLeads * columns; base += shared.kThreads) {
 #pragma unroll 1
-    for (; counted < base; counted += 32) count += shared.visible[counted / 32];
-    const RowBeat at(base, columns);
-    const bool visible = at.there && (shared.state[at.beat] & kVisibleBeat) != 0;
-    const uint32_t ballot = __ballot_sync(kWholeWarp, visible);
-    if (visible) {
-      shared.list[count + __popc(ballot & ((1u << lane) - 1))] = {static_cast<uint16_t>(kUsualLeads + at.beat),
-                                                                  static_cast<uint16_t>(kUsualLeads + at.row)};
+    for (; counted < base; counted += 32) count += __popc(shared.visible[counted / 32]);
+    const uint32_t visible = shared.visible[base / 32];
+    if ((visible >> lane & 1u) != 0) {
+      const RowBeat at(base, columns);
+      shared.list[count + __popc(visible & ((1u << lane) - 1))] = {static_cast<uint16_t>(kUsualLeads + at.beat),
+                                                                   static_cast<uint16_t>(kUsualLeads + at.row)};
     }
   }
-  if (threadIdx.x != 0) return;
+  if (thread != 0) return;
 #pragma unroll 1
-  for (; counted < kUsualLeads * columns; counted += 32) count += shared.visible[counted / 32];
+  for (; counted < kUsualLeads * columns; counted += 32) count += __popc(shared.visible[counted / 32]);
   *shared.count = count;
 }
 
@@ -192,49 +205,49 @@ __device__ __forceinline__ ColumnMasks<1> state_masks(const uint8_t *state, int 
   const int bits = lead < kLeads ? state[lead * columns + column] & (kValidBeat | kVisibleBeat) : 0;
   ColumnMasks<1> masks(0);
   masks.valid = __ballot_sync(kWholeWarp, bits != 0);
-  masks.local = __ballot_sync(kWholeWarp, bits == kValidBeat);
+  masks.local = masks.valid & ~__ballot_sync(kWholeWarp, (bits & kVisibleBeat) != 0);
   return masks;
 }
 
-// Starts bringing all rows; those of padding become zero. `state` must be there if there is padding. Neighbouring
-// threads share a row; a row's place in the tensors is found from its own alone, in 32 bits.
-template <typename T, int kDim, int kTensors>
+// Starts bringing all rows; those of padding become zero, for which `state` must be there. Neighbouring threads share a
+// row, whose place in the tensors is found from its number alone.
+template <bool kPadding, typename T, int kDim, int kTensors>
 __device__ __forceinline__ void stage_head(const HeadShared<T, kDim, kTensors> &shared, const ClearProblem &p,
-                                           const ColumnsBlock &block) {
+                                           const HeadBlock &block) {
   using Layout = typename HeadShared<T, kDim, kTensors>::Layout;
-  constexpr int kLeads = kUsualLeads, kAcross = kDim / 8; // threads to a row
-  const int columns = static_cast<int>(p.beats), step = shared.kThreads / kAcross;
-  const int eight = static_cast<int>(threadIdx.x % unsigned{kAcross});
-  int row = static_cast<int>(threadIdx.x / unsigned{kAcross});
-  T *target = shared.class_q + Layout::place(row, eight);
+  constexpr int kLeads = kUsualLeads, kAcross = kDim / 8, kStep = shared.kThreads / kAcross; // kAcross threads to a row
+  const int thread = static_cast<int>(threadIdx.x & 1023u), columns = static_cast<int>(p.beats);
+  const int eight = thread % kAcross;
+  T *target = shared.class_q + Layout::place(thread / kAcross, eight);
   const T *source[kTensors];
 #pragma unroll
   for (int i = 0; i < kTensors; ++i) source[i] = token_row<const T>(p.rows[i], block.batch, block.head, 0) + 8 * eight;
-#pragma unroll 2
-  for (; row < kLeads * (1 + columns); row += step) {
+#pragma unroll(kTensors == 3 ? 2 : 1) // backward, registers are scarce
+  for (int row = thread / kAcross; row < kLeads * (1 + columns); row += kStep) {
     const int tile = row / kLeads, lead = row - tile * kLeads, beat = lead * columns + tile - 1;
-    const bool there = tile == 0 || p.valid.data == nullptr || shared.state[beat] != 0;
     const int position = tile == 0 ? lead : kLeads + beat;
+    const bool there = !kPadding || tile == 0 || shared.state[beat] != 0;
 #pragma unroll
     for (int i = 0; i < kTensors; ++i) {
-      copy16(target + i * shared.tensor, source[i] + position * static_cast<int>(p.rows[i].row), there);
+      copy16(target + i * shared.tensor, row_behind(source[i], p.rows[i], position), there);
     }
-    target += Layout::at(step);
+    target += Layout::at(kStep);
   }
   copy_commit();
 }
 
-// Starts bringing everything and fills `state` and `place`. A wait and a barrier have to follow.
+// Starts bringing everything and fills `state`, `visible` and `place`. A wait and a barrier have to follow.
 template <typename T, int kDim, int kTensors>
-__device__ __forceinline__ void begin_head(const HeadShared<T, kDim, kTensors> &shared, const ColumnsArguments &args,
-                                           const ColumnsBlock &block) {
-  const bool padding = args.problem.valid.data != nullptr;
-  if (padding) {
-    note_states(shared, args.problem, block);
+__device__ __forceinline__ void begin_head(const HeadShared<T, kDim, kTensors> &shared, const ClearProblem &p,
+                                           const HeadBlock &block) {
+  if (p.valid.data != nullptr) {
+    note_states(shared, p, block);
     __syncthreads();
+    stage_head<true>(shared, p, block);
+  } else {
+    stage_head<false>(shared, p, block);
+    note_states(shared, p, block);
   }
-  stage_head(shared, args.problem, block);
-  if (!padding) note_states(shared, args.problem, block);
 }
 
 // One warp: 16 kPieces columns of class rows that are sums over their lead's tokens, the token's own row of a tensor

@@ -308,8 +308,8 @@ __global__ void __launch_bounds__((32 * kHeadWarps<kDim, true>), (kHeadBlocks<kD
   Carver carver{dynamic_shared()};
   const HeadShared<T, kDim, 4> shared(carver, columns);
   {
-    const ColumnsBlock block(p, args.plan);
-    begin_head(shared, args, block);
+    const HeadBlock block(p);
+    begin_head(shared, p, block);
     const float *lse = static_cast<const float *>(p.lse) + row_index(p, block.batch, block.head, 0);
 #pragma unroll 1
     for (int i = thread; i < kLeads * (columns + 1); i += 32 * warps) shared.lse[i] = lse[i];

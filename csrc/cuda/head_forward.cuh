@@ -117,7 +117,7 @@ __device__ __forceinline__ void attend_visible(const ColumnsArguments &args, con
     sum[i] = quad_sum(sum[i]) + own[i];
     normalise[i] = reciprocal(sum[i]);
     if (dropout.on()) own[i] *= dropout.of(mine[i].position, mine[i].lead());
-    if (at.t == 0 && wanted[i]) shared.place->lse_of(p)[mine[i].position] = max[i] + logarithm(sum[i]);
+    if (at.t == 0 && wanted[i]) shared.place->lse[mine[i].position] = max[i] + logarithm(sum[i]);
   }
   const Diagonal<T> to_class(at, own);
   const T *class_v = shared.class_v + left_offset<Layout, true>(rows);
@@ -218,7 +218,7 @@ __device__ __forceinline__ void attend_class_rows(const ColumnsArguments &args, 
     const float normalise = reciprocal(sum[i]);
 #pragma unroll
     for (int j = 0; j < kDim / 4; ++j) out[j / 4][j / 2 % 2][j % 2 + 2 * i] *= normalise;
-    if (at.t == 0 && wanted[i]) shared.place->lse_of(p)[at.g + 8 * i] = max[i] + logarithm(sum[i]);
+    if (at.t == 0 && wanted[i]) shared.place->lse[at.g + 8 * i] = max[i] + logarithm(sum[i]);
   }
 #pragma unroll
   for (int piece = 0; piece < kDim / 16; ++piece) {
@@ -237,7 +237,7 @@ __global__ void __launch_bounds__((32 * kHeadWarps<kDim, false>), (kHeadBlocks<k
   const int warp = static_cast<int>(threadIdx.x / 32u);
   Carver carver{dynamic_shared()};
   const HeadShared<T, kDim, 3> shared(carver, columns);
-  begin_head(shared, args, ColumnsBlock(p, args.plan));
+  begin_head(shared, p, HeadBlock(p));
   copy_wait<0>();
   __syncthreads();
   list_visible(shared, p, 0);
@@ -256,7 +256,7 @@ __global__ void __launch_bounds__((32 * kHeadWarps<kDim, false>), (kHeadBlocks<k
 #pragma unroll 1
   for (int beat = static_cast<int>(threadIdx.x); beat < kLeads * columns; beat += 32 * warps) {
     const int position = kLeads + beat;
-    if ((shared.state[beat] & kVisibleBeat) == 0) shared.place->lse_of(p)[position] = shared.lse[position];
+    if ((shared.state[beat] & kVisibleBeat) == 0) shared.place->lse[position] = shared.lse[position];
   }
   const int count = *shared.count, tiles = (count + kTileRows - 1) / kTileRows;
 #pragma unroll 1

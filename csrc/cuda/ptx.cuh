@@ -38,6 +38,12 @@ __device__ __forceinline__ float reciprocal(float x) {
   return y;
 }
 
+// An address `count` times `bytes` further on, by one instruction; left to itself the compiler multiplies in 64 bits.
+template <typename T> __device__ __forceinline__ T *further(T *address, int count, int bytes) {
+  asm("mad.wide.s32 %0, %1, %2, %0;" : "+l"(address) : "r"(count), "r"(bytes));
+  return address;
+}
+
 // Starts copying 16 bytes from global to shared memory; zeros, and no look at `global`, unless `there`. What else is in
 // the same 256 bytes comes to the second cache with them: the next head's row, which a neighbouring block wants.
 __device__ __forceinline__ void copy16(void *shared, const void *global, bool there) {

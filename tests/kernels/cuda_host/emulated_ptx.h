@@ -8,6 +8,10 @@ namespace clear_cuda {
 
 inline unsigned char *dynamic_shared() { return emulation::dynamic_shared(); }
 
+template <typename T> T *further(T *address, int count, int bytes) {
+  return reinterpret_cast<T *>(reinterpret_cast<uintptr_t>(address) + static_cast<int64_t>(count) * bytes);
+}
+
 inline float power_of_two(float x) { return std::exp2(x); }
 inline float logarithm_of_two(float x) { return std::log2(x); }
 inline float reciprocal(float x) { return 1.0f / x; }
