@@ -80,10 +80,11 @@ def _read_exams(path: Path) -> dict[str, tuple[str, list[str]]]:
         bad = next((name for name in CODE15_CLASSES if row[name].strip().casefold() not in _VALUES), None)
         if bad is not None:
             raise SourceError(f"{path}, row {line}, column {bad!r}: {row[bad]!r} is neither True nor False")
-        if row["exam_id"] in exams:
-            raise SourceError(f"{path}, row {line}: exam {row['exam_id']} has two rows; keep one")
+        exam = row["exam_id"].strip()
+        if exam in exams:
+            raise SourceError(f"{path}, row {line}: exam {exam} has two rows; keep one")
         has = [name for name in CODE15_CLASSES if _VALUES[row[name].strip().casefold()]]
-        exams[row["exam_id"].strip()] = (row["patient_id"].strip(), has)
+        exams[exam] = (row["patient_id"].strip(), has)
     return exams
 
 

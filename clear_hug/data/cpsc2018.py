@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from clear_hug.data.cpsc2018_mat import read_cpsc2018_mat
 from clear_hug.data.snomed import CPSC2018_CODES, diagnosis_codes
 from clear_hug.data.source import Source, SourceError, multi_hot
 from clear_hug.data.splits import known_split
+from clear_hug.data.table import read_rows
 from clear_hug.data.wfdb_folder import find_named
 from clear_hug.data.wfdb_reader import read_wfdb
 from clear_hug.files import file_hash
@@ -70,19 +70,13 @@ def cpsc2018_source(root: str | Path) -> Source:
 
 def _read_reference(path: Path) -> dict[str, list[str]]:
     """Record name → its classes."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SourceError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error})") from error
     table: dict[str, list[str]] = {}
-    for line, row in enumerate(rows, 2):
-        name = (row.get("Recording") or "").strip()
-        if not name or any(column not in row for column in _COLUMNS):
-            raise SourceError(f"{path}, row {line}: the columns must be Recording, {', '.join(_COLUMNS)}")
+    remedy = f"the columns must be Recording, {', '.join(_COLUMNS)}"
+    for line, row in enumerate(read_rows(path, ("Recording", *_COLUMNS), remedy), 2):
+        name = row["Recording"].strip()
         if name in table:
             raise SourceError(f"{path}, row {line}: record {name!r} has two rows; keep one")
-        table[name] = [_class_named(row[column], path, line) for column in _COLUMNS if (row[column] or "").strip()]
+        table[name] = [_class_named(row[column], path, line) for column in _COLUMNS if row[column].strip()]
     return table
 
 

@@ -103,6 +103,8 @@ def test_ptbxl_from_the_challenges(tmp_path: Path) -> None:
     root = write_challenge(tmp_path / "in", {"HR00001": "426783006"})
     text = _call("prepare", "ptbxl", "--root", root, "--tables", tables, "--out", tmp_path / "out")
     assert "task super: 1 record; CD 0 MI 0 NORM 1 STTC 0" in text
+    words = ("prepare", "ptbxl", "--root", root, "--tables", tables, "--out", tmp_path / "other", "--rate", 500)
+    assert "--rate 500 does not go with --tables" in _call(*words, code=2)
 
 
 def test_the_wrong_folder_is_one_line(tmp_path: Path) -> None:
