@@ -119,7 +119,7 @@ def test_labels_of_the_tables_agree_with_those_of_the_headers(shared_dir: Path) 
 
 def test_the_tables_of_the_challenges_copy_are_asked_for_by_name(tmp_path: Path) -> None:
     root = write_challenge(tmp_path / "in" / "g1", {"HR00002": "1"}).parent
-    with pytest.raises(SourceError, match="copy from the Challenges.*with --tables"):
+    with pytest.raises(SourceError, match=r"copy from the Challenges.*with --tables"):
         ptbxl_source(root)
     with pytest.raises(SourceError, match="--tables must be the folder of PTB-XL") as caught:
         ptbxl_challenge_source(root, tmp_path)
