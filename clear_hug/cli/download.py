@@ -37,10 +37,11 @@ def download(
     clear-hug download ptbxl --out ptb-xl --only '*.csv' --only 'records100/*'
     ```
     """
-    from clear_hug.data.download import download as fetch
     from clear_hug.data.remote_sets import remote_set
 
     remote = remote_set(name)
+    from clear_hug.data.download import download as fetch  # brings wfdb, which takes seconds
+
     folder = out or Path(name)
     with progress_bar() as bar:
         task = bar.add_task(f"{name} (about {remote.size})", total=None, note="")

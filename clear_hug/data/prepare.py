@@ -9,10 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
-
-import joblib
-from threadpoolctl import ThreadpoolController
+from typing import TYPE_CHECKING, Any
 
 from clear_hug.data.chunk_files import write_chunk
 from clear_hug.data.row import RecordReader, prepare_file
@@ -24,6 +21,9 @@ from clear_hug.data.store_lock import store_lock
 from clear_hug.data.store_writer import BeatStoreWriter, describe_difference, is_store
 from clear_hug.data.tokenizers import tokenizer_named
 from clear_hug.data.wfdb_reader import read_wfdb
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 __all__ = ["PrepareResult", "prepare"]
 
@@ -127,12 +127,16 @@ def prepare_chunk(
 
 @lru_cache(maxsize=1)  # looks through all libraries of the process, which takes milliseconds
 def _thread_pools() -> ThreadpoolController:
+    from threadpoolctl import ThreadpoolController
+
     return ThreadpoolController()
 
 
 def _run_chunks(
     writer: BeatStoreWriter, chunks: list[range], settings: PrepareSettings, read: RecordReader, workers: int
 ) -> Iterator[tuple[int, int]]:
+    import joblib  # takes half a second, in which lists of tasks and errors would wait as well
+
     source, folder, layout = writer.source, writer.partial, writer.layout()
     jobs = (
         joblib.delayed(prepare_chunk)(
