@@ -166,7 +166,7 @@ def cinc2021(
     """
     from clear_hug.data.cinc2021 import cinc2021_source
 
-    return cinc2021_source(root, [name.strip() for name in sets.split(",")] if sets else [])
+    return cinc2021_source(root, sets.replace(",", " ").split() if sets else [])
 
 
 @prepare_app.command()

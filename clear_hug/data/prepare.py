@@ -76,11 +76,13 @@ def prepare(
 
     Raises:
         StoreError: `out` holds a store with other settings and `overwrite` is False, or something that is no store, or
-            another process is making it.
+            has no name of its own (`.`, `..`, `/`), or another process is making it.
         ValueError: an unknown `store`, or one that the tokenizer does not have.
     """
     settings = settings or PrepareSettings()
     out = Path(out)
+    if out.name in ("", ".."):
+        raise StoreError(f"--out {out} is no name of a new folder; add one, as in {out / 'beats'}")
     begin = time.perf_counter()
     _check_mode(store, settings)
     identity = {

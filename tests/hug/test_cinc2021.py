@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from dataset_files import write_challenge
 from ptbxl_files import write_ptbxl
+from typer.testing import CliRunner
 
+from clear_hug.cli import app
 from clear_hug.data import Source, SourceError, prepare, ptbxl_source, wfdb_source
 from clear_hug.data.cinc2021 import CINC2021_CLASSES, cinc2021_source
 from clear_hug.data.cpsc2018 import cpsc2018_source
@@ -34,6 +36,17 @@ CODES = {
 def test_classes_are_the_scored_ones() -> None:
     assert len(CINC2021_CLASSES) == 26
     assert CINC2021_CLASSES[0] == "AF"
+
+
+def test_sets_in_any_case_and_punctuation(tmp_path: Path) -> None:
+    root = write_challenge(tmp_path / "in", CODES)
+    assert cinc2021_source(root, ["s", "E", "e"]).options["sets"] == ["S", "E"]
+    with pytest.raises(SourceError, match="unknown Challenge set 'x'"):
+        cinc2021_source(root, ["x"])
+    words = ["prepare", "cinc2021", "--root", str(root), "--out", str(tmp_path / "out"), "--sets", "E, s,"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "2 records" in done.output
 
 
 def test_codes_that_are_scored_as_one_are_one_class(tmp_path: Path) -> None:

@@ -98,6 +98,16 @@ def test_no_scheduler_there(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
+@pytest.mark.parametrize("address", ["foo", "tcp://localhost:port", "abc://localhost:1"])
+def test_an_address_that_is_none_leaves_nothing_behind(address: str) -> None:
+    """A client made of it would print a traceback half a minute later, when it is deleted."""
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install 'clear-hug[dask]'")
+    before = len(distributed.Client._instances)
+    with pytest.raises(SchedulerError, match=f"no Dask scheduler answers at {address} "), on_scheduler(address):
+        pass
+    assert len(distributed.Client._instances) == before
+
+
 def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(SchedulerError, match=r"pip install 'clear-hug\[dask\]'"), on_scheduler("tcp://127.0.0.1:9"):
