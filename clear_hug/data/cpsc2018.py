@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from clear_hug.data.snomed import CPSC2018_CODES, diagnosis_codes
 from clear_hug.data.source import Source, SourceError, multi_hot
 from clear_hug.data.splits import known_split
 from clear_hug.data.table import read_rows
+from clear_hug.data.walk import walk_files
 from clear_hug.data.wfdb_folder import find_named
 from clear_hug.data.wfdb_reader import read_wfdb
 from clear_hug.files import file_hash
@@ -34,15 +36,15 @@ def cpsc2018_source(root: str | Path) -> Source:
         SourceError: no such record, or a `REFERENCE.csv` that is missing in the contest's layout or not as published.
     """
     root = Path(root)
-    reference = next(iter(sorted(root.rglob(_REFERENCE), key=lambda path: len(path.parts))), None)
     try:
         found, layout = find_named(root, r"A\d{4}", "CPSC2018"), "challenge"
     except SourceError:
         found, layout = find_named(root, r"A\d{4}", "CPSC2018", ".mat"), "contest"
-        if reference is None:
-            raise SourceError(
-                f"{root} has CPSC2018's .mat files but no {_REFERENCE}, which holds their labels; put it there"
-            ) from None
+    reference = _find_reference(root, found.values())
+    if reference is None and layout == "contest":
+        raise SourceError(
+            f"{root} has CPSC2018's .mat files but no {_REFERENCE}, which holds their labels; put it there"
+        )
     names = tuple(found)
     options = {"layout": layout}
     notes: tuple[tuple[str, ...], ...] = ()
@@ -66,6 +68,27 @@ def cpsc2018_source(root: str | Path) -> Source:
         options=options,
         read=read_wfdb if layout == "challenge" else read_cpsc2018_mat,
     )
+
+
+def _find_reference(root: Path, paths: Iterable[str]) -> Path | None:
+    """The table beside the records or in a folder above them; else any with its columns: other data sets use the name.
+
+    Args:
+        root: the folder of all.
+        paths: of the records inside it.
+    """
+    above = {root / folder for path in paths for folder in PurePosixPath(path).parents}
+    tables = [folder / _REFERENCE for folder, files in walk_files(root) if _REFERENCE in files]
+    tables.sort(key=lambda path: (path.parent not in above, len(path.parts), path))
+    return next((path for path in tables if path.parent in above or _has_columns(path)), None)
+
+
+def _has_columns(path: Path) -> bool:
+    try:
+        next(read_rows(path, ("Recording", *_COLUMNS), ""), None)
+    except SourceError:
+        return False
+    return True
 
 
 def _read_reference(path: Path) -> dict[str, list[str]]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from clear_hug.data.source import Source, SourceError, TaskLabels, multi_hot
 from clear_hug.data.table import read_rows
+from clear_hug.data.walk import walk_files
 
 __all__ = ["PTBXL_TASKS", "ptbxl_source"]
 
@@ -68,12 +69,16 @@ def ptbxl_source(root: str | Path, rate: int = 100, option: str = "--root") -> S
 
 def _remedy(root: Path, option: str) -> str:
     """What to do about a table that cannot be read."""
-    if option == "--root" and not (root / _DATABASE).is_file() and next(root.rglob("HR[0-9]*.hea"), None):
+    if option == "--root" and not (root / _DATABASE).is_file() and _holds_challenge_copy(root):
         return (
             f"--root holds PTB-XL's copy from the Challenges, which comes without {_DATABASE} and {_STATEMENTS}; name "
             "the folder that holds them with --tables"
         )
     return f"{option} must be the folder of PTB-XL that holds {_DATABASE} and {_STATEMENTS}"
+
+
+def _holds_challenge_copy(root: Path) -> bool:
+    return any(name.startswith("HR") and name.endswith(".hea") for _, names in walk_files(root) for name in names)
 
 
 def _classes_of_statements(statements: dict[str, dict[str, str]], task: str) -> dict[str, str]:
