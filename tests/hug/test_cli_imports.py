@@ -32,6 +32,7 @@ print(result.output)
         ("download nothing", 2),
         ("pretrain --store nowhere --out out", 2),
         ("probe --store nowhere --checkpoint x --out out", 2),
+        ("predict nowhere --checkpoint nothing.safetensors", 2),
     ],
 )
 def test_nothing_large_is_loaded(words: str, code: int) -> None:
