@@ -24,6 +24,7 @@ _INT8, _INT32, _UINT32, _MATRIX, _COMPRESSED = 1, 5, 6, 14, 15
 _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _TEXTS = {1: "latin-1", 2: "latin-1", 4: "utf-16", 16: "utf-8", 17: "utf-16"}
 _STRUCTURE, _TEXT, _NUMERIC = 2, 4, range(6, 16)  # classes of arrays
+_COMPLEX = 0x800  # a flag beside the class
 _MOST_FIELDS, _MOST_DIMENSIONS = 64, 32
 
 
@@ -94,7 +95,7 @@ def _inflate(content: memoryview, most_bytes: int) -> bytes:
 
 
 def _description(parts: Iterator[tuple[int, memoryview]], order: str) -> tuple[int, tuple[int, ...], str]:
-    """Class, shape and name of an array, from its first three elements."""
+    """Class (0 for complex numbers), shape and name of an array, from its first three elements."""
     flags = _next(parts, _UINT32)
     if len(flags) != 8:
         raise MatError("an array has no flags")
@@ -103,7 +104,8 @@ def _description(parts: Iterator[tuple[int, memoryview]], order: str) -> tuple[i
     if not 2 <= len(shape) <= _MOST_DIMENSIONS or min(shape) < 0:
         raise MatError(f"an array has {len(shape)} dimensions: {shape[:_MOST_DIMENSIONS]}")
     name = bytes(_next(parts, _INT8)).decode("latin-1")
-    return int(struct.unpack_from(order + "I", flags)[0]) & 0xFF, shape, name
+    word = int(struct.unpack_from(order + "I", flags)[0])
+    return 0 if word & _COMPLEX else word & 0xFF, shape, name
 
 
 def _fields(parts: Iterator[tuple[int, memoryview]], order: str) -> dict[str, MatValue]:

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from clear_hug.data import PrepareSettings, Record, RecordError, SourceError
 from clear_hug.data.code15_hdf5 import list_exams, read_code15_hdf5
 from clear_hug.data.cpsc2018_mat import read_cpsc2018_mat
-from clear_hug.data.mat5 import read_structure
+from clear_hug.data.mat5 import MatError, read_structure
 from clear_hug.data.row import prepare_file
 
 SIGNAL = made.twelve_leads(400.0, made.r_times(2.0, 72.0), 2.0)  # [800, 12]
@@ -134,6 +134,21 @@ def test_structures_as_scipy_writes_them(tmp_path: Path, dtype: str, compressed:
     assert np.isnan(found.pop("age")).all()
     assert np.size(found.pop("nothing")) == 0
     assert found == {"sex": "Female", "more": None}
+
+
+@pytest.mark.parametrize("version", ["6.1_SOL2", "6.5.1_GLNX86", "7.1_GLNX86", "7.4_GLNX86"])
+def test_structures_as_matlab_writes_them(version: str) -> None:
+    """Files of several versions of MATLAB, big-endian ones too, which scipy brings for its own tests."""
+    folder = Path(scipy.io.matlab.__file__).parent / "tests" / "data"
+    if not (folder / f"teststruct_{version}.mat").is_file():
+        pytest.skip("scipy is installed without its tests' data")
+    found = read_structure((folder / f"teststruct_{version}.mat").read_bytes(), "teststruct", 1 << 20)
+    np.testing.assert_array_equal(found.pop("doublefield"), [[np.sqrt(2), np.e, np.pi]])
+    assert found == {"stringfield": "Rats live on no evil star.", "complexfield": None}
+    nested = read_structure((folder / f"teststructnest_{version}.mat").read_bytes(), "teststructnest", 1 << 20)
+    assert (np.ravel(nested["one"]).tolist(), nested["two"]) == ([1], None)
+    with pytest.raises(MatError, match="no structure"):
+        read_structure((folder / f"teststructarr_{version}.mat").read_bytes(), "teststructarr", 1 << 20)
 
 
 def test_hdf5_files_that_point_elsewhere_are_refused(tmp_path: Path, cases: dict[str, Case]) -> None:
