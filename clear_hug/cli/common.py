@@ -5,16 +5,26 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from typer.core import TyperGroup
 
 NOT_A_DEVICE = "Research software, not a medical device: no output may guide the care of a patient."
+PLAIN_LINE_EVERY_S = 30.0
 EXIT_ERROR, EXIT_INTERRUPTED = 2, 130
 
 StoreOption = Annotated[
@@ -84,11 +94,40 @@ def _sentence(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
+class _Told(Progress):
+    """Progress that a line tells now and then, where stderr is no terminal and a bar would be no bar."""
+
+    told_at: float
+    begun: dict[TaskID, int]
+
+    def start(self) -> None:
+        """Begin to count the time."""
+        self.told_at, self.begun = self.get_time(), {}
+        super().start()
+
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        """Update a task, and print how far it is if that is due."""
+        super().update(task_id, **changes)
+        task = self._tasks[task_id]
+        begun = self.begun.setdefault(task_id, int(task.completed))
+        if not self.disable or self.get_time() - self.told_at < PLAIN_LINE_EVERY_S:
+            return
+        self.told_at = self.get_time()
+        done, elapsed = task.completed - begun, task.elapsed or 0.0
+        of = "" if task.total is None else f" of {task.total:,.0f}"
+        note = f", {' '.join(task.fields['note'].split())}" if task.fields.get("note") else ""
+        left = (
+            timedelta(seconds=round(elapsed / done * task.remaining)) if done and task.remaining is not None else None
+        )
+        said = f"{task.description}: {task.completed:,.0f}{of}{note}" + (f", {left} left" if left is not None else "")
+        self.console.print(said, soft_wrap=True, markup=False)
+
+
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """A progress bar on stderr; silent where stderr is no terminal."""
+    """A progress bar on stderr; where that is no terminal, a line every `PLAIN_LINE_EVERY_S`."""
     console = messages()
-    with Progress(
+    with _Told(
         TextColumn("{task.description}"),
         BarColumn(bar_width=32),
         MofNCompleteColumn(),

@@ -27,20 +27,27 @@ def download(
     server: Annotated[
         str | None, typer.Option(help="Mirror to use, with PhysioNet's paths below it.  [default: physionet.org]")
     ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Compare files that are there already too, and fetch those again that differ."),
+    ] = False,
 ) -> None:
     """Fetch an open data set from PhysioNet, each file compared with its published checksum.
 
-    Interrupted, the same command goes on where it was. Two connections at a time, as PhysioNet asks.
+    Interrupted, the same command goes on where it was; files that are there are taken for whole, unless --verify. Two
+    connections at a time, as PhysioNet asks.
 
     ```
     clear-hug download ludb --out ludb
+    clear-hug download ludb --out ludb --verify
     clear-hug download ptbxl --out ptb-xl --only '*.csv' --only 'records100/*'
     ```
     """
-    from clear_hug.data.download import download as fetch
     from clear_hug.data.remote_sets import remote_set
 
     remote = remote_set(name)
+    from clear_hug.data.download import download as fetch  # brings wfdb, which takes seconds
+
     folder = out or Path(name)
     with progress_bar() as bar:
         task = bar.add_task(f"{name} (about {remote.size})", total=None, note="")
@@ -50,8 +57,10 @@ def download(
             rate = f"{received / 1e6 / elapsed:.1f} MB/s" if elapsed > 0 else ""
             bar.update(task, completed=done, total=files, note=rate)
 
-        result = fetch(remote, folder, only=only or (), server=server, on_file=on_file)
-    there = f", {count(result.there, 'file')} there already" if result.there else ""
+        result = fetch(remote, folder, only=only or (), server=server, verify=verify, on_file=on_file)
+    state = "there already, with the published checksum" if verify else "there already"
+    there = f", {count(result.there, 'file')} {state}" if result.there else ""
+    there += f"; {count(result.wrong, 'file')} differed and came anew" if result.wrong else ""
     output().print(
         f"{folder}: {count(result.fetched, 'file')} fetched ({result.received / 1e6:,.1f} MB){there}", soft_wrap=True
     )

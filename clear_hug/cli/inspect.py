@@ -9,6 +9,8 @@ import typer
 
 from clear_hug.cli.common import count, output
 
+_PICTURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg")
+
 if TYPE_CHECKING:
     from clear_hug.data.store import BeatStore
     from clear_hug.data.store_summary import Spread, StoreSummary
@@ -27,7 +29,7 @@ def inspect(
         bool, typer.Option("--verify", help="Read every file and compare it with its checksum first.")
     ] = False,
     flagged: Annotated[int, typer.Option(help="How many flagged records to name, with their reasons.", min=0)] = 10,
-    as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Summary or record as JSON, for programs.")] = False,
 ) -> None:
     """Summarise a store, or draw one of its records with the R peaks and the tokens.
 
@@ -35,15 +37,19 @@ def inspect(
     clear-hug inspect beats
     clear-hug inspect beats 00001_lr --out record.png
     clear-hug inspect beats --verify
+    clear-hug inspect beats 00001_lr --json
     ```
 
     The first prints records, flags, findings, splits, classes, heart rates and settings, the second draws the beats of
-    a record in every lead, the third compares every file with its checksum as well.
+    a record in every lead, the third compares every file with its checksum as well, the fourth prints what the store
+    knows about a record (and draws it too, with --out).
 
     The summary says which share of the beats found has a slot (raise `prepare --beats` if it is below 100 %) and which
     share of the time between two R peaks lies inside their tokens (raise `--beat-samples`). Records are flagged, with
     the reason, when nothing of them is used; findings such as `flat` or `noisy` concern single leads of used records.
     """
+    if out is not None:
+        _check_picture(out, record)
     from clear_hug.data.store import BeatStore
 
     opened = BeatStore.open(store)
@@ -54,17 +60,13 @@ def inspect(
         if not as_json:
             output().print(f"All {len(files)} files agree with their checksums ({_bytes(size)}).")
     if record is not None:
-        _draw(opened, record, out)
+        _show(opened, record, out, as_json)
         return
-    if out is not None:
-        raise ValueError(f"--out {out} is for the picture of a record; name the record after the store")
     from clear_hug.data.store_summary import summarise
 
     summary = summarise(opened)
     if as_json:
-        import json
-
-        typer.echo(json.dumps({"store": str(store), **summary.to_dict()}, indent=2, ensure_ascii=False))
+        _print_json({"store": str(store), **summary.to_dict()})
         return
     _describe(opened, summary)
     _name_flagged(opened, flagged)
@@ -112,39 +114,59 @@ def _name_flagged(store: BeatStore, most: int) -> None:
         output().print("\n".join(["Flagged:", *lines]), soft_wrap=True, markup=False)
 
 
-def _draw(store: BeatStore, record: str, out: Path | None) -> None:
-    from clear_hug.data.store_summary import heart_rates
-    from clear_hug.plots import save_figure
-    from clear_hug.record_picture import draw_tokens
-
+def _show(store: BeatStore, record: str, out: Path | None, as_json: bool) -> None:
+    """Print what there is to say about a record, then draw it; as JSON, draw only where `out` is given."""
     row = store.row_of(record)
+    if as_json:
+        from clear_hug.data.record_summary import record_summary
+
+        _print_json({"store": str(store.path), **record_summary(store, row)})
+        if out is not None:
+            _draw(store, row, out, "")
+        return
+    from clear_hug.data.record_summary import record_tasks
+    from clear_hug.data.store_summary import heart_rates
+
     name, flag, notes = store.names[row], store.flags[row], store.notes[row]
     console = output()
-    r_index = store.r_index[row]
-    beats = int((r_index >= 0).sum())
-    rate = heart_rates(r_index[None], store.fs)[0]
-    facts = [count(beats, "beat") + " kept", f"{rate:.0f} per minute" if beats > 1 else "", _labels(store, row)]
+    beats = int((store.r_index[row] >= 0).sum())
+    rate = heart_rates(store.r_index[row][None], store.fs)[0]
+    labels = "; ".join(f"{task}: {' '.join(own) or 'none'}" for task, own in record_tasks(store, row).items())
+    facts = [count(beats, "beat") + " kept", f"{rate:.0f} per minute" if beats > 1 else "", labels]
     said = ", ".join(filter(None, facts))
     console.print(f"Record {name}, row {row}: {flag or said}", soft_wrap=True, markup=False)
     if notes:
         console.print(f"  notes: {notes}", soft_wrap=True, markup=False)
-    if flag:
-        raise ValueError(f"record {name} is flagged, so it has no beats to draw: {flag}")
-    figure = draw_tokens(
-        store.tokens[row], store.valid[row], r_index, store.fs, store.leads, title=name, subtitle=said, footer=notes
-    )
-    path = save_figure(figure, out or Path(f"{name.replace('/', '_')}.png"))
+    path = _draw(store, row, out or Path(f"{name.replace('/', '_')}.png"), said)
     console.print(f"Picture {path}", soft_wrap=True, markup=False)
 
 
-def _labels(store: BeatStore, row: int) -> str:
-    """Classes of the record in every task that knows it."""
-    said = []
-    for task in store.tasks:
-        if store.labelled(task)[row]:
-            present = [name for name, yes in zip(store.classes(task), store.labels(task)[row], strict=True) if yes]
-            said.append(f"{task}: {' '.join(present) or 'none'}")
-    return "; ".join(said)
+def _draw(store: BeatStore, row: int, out: Path, said: str) -> Path:
+    from clear_hug.plots import save_figure
+    from clear_hug.record_picture import draw_tokens
+
+    name, flag, notes = store.names[row], store.flags[row], store.notes[row]
+    if flag:
+        raise ValueError(f"record {name} is flagged, so it has no beats to draw: {flag}")
+    figure = draw_tokens(
+        store.tokens[row], store.valid[row], store.r_index[row], store.fs, store.leads, title=name, subtitle=said,
+        footer=notes,
+    )  # fmt: skip
+    return save_figure(figure, out)
+
+
+def _check_picture(out: Path, record: str | None) -> None:
+    """Before anything is read or printed."""
+    if record is None:
+        raise ValueError(f"--out {out} is for the picture of a record; name the record after the store")
+    if out.suffix.lower() not in _PICTURES:
+        raise ValueError(f"--out {out} is no picture; its name must end in one of {' '.join(_PICTURES)}")
+
+
+def _print_json(values: dict[str, Any]) -> None:
+    import json
+
+    typer.echo(json.dumps(values, indent=2, ensure_ascii=False))
 
 
 def _spread(before: str, spread: Spread | None) -> str:

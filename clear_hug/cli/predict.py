@@ -38,6 +38,9 @@ def predict(
     clear-hug predict path/to/records100/00000/00001_lr --checkpoint probe/classifier.safetensors
     ```
     """
+    from clear_hug.training.checkpoint import read_manifest
+
+    read_manifest(checkpoint)  # before PyTorch, which takes seconds, so that a mistyped path is told at once
     from rich.table import Table
 
     from clear_hug.files import write_json

@@ -25,7 +25,10 @@ prepare_app = typer.Typer(
 @data_set_command
 def ptbxl(
     root: Annotated[Path, typer.Option(help="Folder of PTB-XL, with ptbxl_database.csv.", show_default=False)],
-    rate: Annotated[int, typer.Option(help="Which copy of the recordings: 100 or 500 Hz.")] = 100,
+    rate: Annotated[
+        int | None,
+        typer.Option(help="Which copy of the recordings: 100 or 500 Hz.  [default: 100]", show_default=False),
+    ] = None,
     tables: Annotated[
         Path | None,
         typer.Option(help="Folder of PTB-XL's tables, where --root has its Challenge copy (HR00001.hea …)."),
@@ -40,12 +43,14 @@ def ptbxl(
     ```
     """
     if tables is not None:
+        if rate is not None:
+            raise ValueError(f"--rate {rate} does not go with --tables: the Challenge copy has one rate; leave it out")
         from clear_hug.data.ptbxl_challenge import ptbxl_challenge_source
 
         return ptbxl_challenge_source(root, tables)
     from clear_hug.data.ptbxl import ptbxl_source
 
-    return ptbxl_source(root, rate)
+    return ptbxl_source(root) if rate is None else ptbxl_source(root, rate)
 
 
 @prepare_app.command()
@@ -161,7 +166,7 @@ def cinc2021(
     """
     from clear_hug.data.cinc2021 import cinc2021_source
 
-    return cinc2021_source(root, [name.strip() for name in sets.split(",")] if sets else [])
+    return cinc2021_source(root, sets.replace(",", " ").split() if sets else [])
 
 
 @prepare_app.command()

@@ -46,6 +46,8 @@ def pretrain(
     Writes `clear.safetensors` (lowest validation loss), `state.safetensors`, `log.jsonl` and `loss.png` into --out.
     """
     from clear_hug.data.store import BeatStore
+
+    beats = BeatStore.open(store)  # before PyTorch, which takes seconds, so that a mistyped path is told at once
     from clear_hug.models import CLEAR, format_parameter_counts
     from clear_hug.plots import loss_curve, save_figure
     from clear_hug.training.batches import TRAIN, VALIDATION, split_rows
@@ -54,7 +56,6 @@ def pretrain(
     from clear_hug.training.pretrain import PretrainConfig
     from clear_hug.training.pretrain import pretrain as run
 
-    beats = BeatStore.open(store)
     model_config = config_for(size, beats, mask_ratio=mask_ratio, input_norm=input_norm, amplitude=amplitude)
     config = PretrainConfig(
         epochs=epochs,

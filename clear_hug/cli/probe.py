@@ -70,10 +70,11 @@ def probe(
     Writes `classifier.safetensors` (for `clear-hug predict`), `result.json` and `test_predictions.csv` into --out.
     """
     from clear_hug.data.store import BeatStore
+
+    beats = BeatStore.open(store)  # before PyTorch, which takes seconds, so that a mistyped path is told at once
     from clear_hug.training.probe import ProbeConfig
     from clear_hug.training.probe_run import pretrained_encoder, run_probe, untrained_encoder
 
-    beats = BeatStore.open(store)
     config = ProbeConfig(
         head=head,  # type: ignore[arg-type]  # the model checks these three names
         combine=combine,  # type: ignore[arg-type]

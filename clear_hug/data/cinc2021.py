@@ -42,16 +42,16 @@ def cinc2021_source(root: str | Path, sets: Sequence[str] = ()) -> Source:
 
     Args:
         root: the folder; its subfolders are searched.
-        sets: keys of `CINC2021_SETS`; none for all that are there.
+        sets: keys of `CINC2021_SETS`, in any case; none for all that are there.
 
     Raises:
         SourceError: an unknown set, or no such record.
     """
     root = Path(root)
-    unknown = [name for name in sets if name not in CINC2021_SETS]
+    unknown = [name for name in sets if name.upper() not in CINC2021_SETS]
     if unknown:
         raise SourceError(f"unknown Challenge set {unknown[0]!r}; choose from {', '.join(CINC2021_SETS)}")
-    chosen = tuple(sets) or tuple(CINC2021_SETS)
+    chosen = tuple(dict.fromkeys(name.upper() for name in sets)) or tuple(CINC2021_SETS)
     pattern = "|".join(CINC2021_SETS[name][0] for name in chosen)
     found = find_named(root, pattern, " or ".join(CINC2021_SETS[name][1] for name in chosen))
     codes = [diagnosis_codes(root / f"{path}.hea") for path in found.values()]

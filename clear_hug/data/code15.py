@@ -9,6 +9,7 @@ from clear_hug.data.code15_hdf5 import list_exams, read_code15_hdf5
 from clear_hug.data.source import Source, SourceError, TaskLabels, multi_hot
 from clear_hug.data.splits import hashed_split
 from clear_hug.data.table import read_rows
+from clear_hug.data.walk import walk_files
 from clear_hug.data.wfdb_folder import find_named
 from clear_hug.data.wfdb_reader import read_wfdb
 from clear_hug.files import check_regular
@@ -21,6 +22,7 @@ _TABLE = "exams.csv"
 _SHARES = (0.7, 0.15, 0.15)
 _VALUES = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
 _IN_HEADER = re.compile(r"^#\s*(Patient ID|Chagas label)\s*:\s*(\S+)\s*$", re.MULTILINE | re.IGNORECASE)
+_PART = re.compile(r"exams_part.*\.hdf5")
 _MAX_HEADER_BYTES = 1 << 20
 
 
@@ -37,7 +39,8 @@ def code15_source(root: str | Path) -> Source:
     root = Path(root)
     if not root.is_dir():
         raise SourceError(f"there is no folder {root}")
-    parts = sorted(root.rglob("exams_part*.hdf5"), key=lambda path: (len(path.name), path.name))
+    files = (folder / name for folder, names in walk_files(root) for name in names if _PART.fullmatch(name))
+    parts = sorted(files, key=lambda path: (len(path.name), path.name))
     table = root / _TABLE
     exams = _read_exams(table) if table.is_file() or parts else {}
     if parts:
@@ -80,10 +83,11 @@ def _read_exams(path: Path) -> dict[str, tuple[str, list[str]]]:
         bad = next((name for name in CODE15_CLASSES if row[name].strip().casefold() not in _VALUES), None)
         if bad is not None:
             raise SourceError(f"{path}, row {line}, column {bad!r}: {row[bad]!r} is neither True nor False")
-        if row["exam_id"] in exams:
-            raise SourceError(f"{path}, row {line}: exam {row['exam_id']} has two rows; keep one")
+        exam = row["exam_id"].strip()
+        if exam in exams:
+            raise SourceError(f"{path}, row {line}: exam {exam} has two rows; keep one")
         has = [name for name in CODE15_CLASSES if _VALUES[row[name].strip().casefold()]]
-        exams[row["exam_id"].strip()] = (row["patient_id"].strip(), has)
+        exams[exam] = (row["patient_id"].strip(), has)
     return exams
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ __all__ = ["list_exams", "read_code15_hdf5"]
 
 FS = 400.0
 _MOST = 1 << 16  # samples of a tracing; published ones have 4 096
+_MOST_EXAMS = 1 << 20  # of a file; published ones have 20 001
+_MOST_CHUNK_BYTES = 1 << 28
 _LEADS = len(STANDARD_LEADS)  # DI DII DIII AVR AVL AVF V1 … V6
 
 
@@ -30,13 +33,11 @@ def list_exams(path: Path) -> tuple[str, ...]:
     """
     try:
         with _open(path) as stream:
-            numbers = np.asarray(stream["exam_id"])
-            shape = stream["tracings"].shape
-    except (OSError, KeyError, AttributeError) as error:
+            numbers, _ = _datasets(stream)
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        if isinstance(error, SourceError):
+            raise
         raise SourceError(f"{path} is no HDF5 file with exam_id and tracings ({error}); fetch it again") from error
-    if not _fits(shape, numbers):
-        shapes = f"exam_id has shape {numbers.shape} and tracings {shape}"
-        raise SourceError(f"{path}: {shapes}, not [n] and [n, up to {_MOST}, {_LEADS}]; fetch it again")
     return tuple(str(int(number)) for number in numbers if number != 0)
 
 
@@ -53,26 +54,48 @@ def read_code15_hdf5(path: str | Path) -> Record:
     name, file = path.name, path.parent
     try:
         with _open(file) as stream:
-            numbers, shape = np.asarray(stream["exam_id"]), stream["tracings"].shape
-            if not _fits(shape, numbers):
-                raise RecordError(f"record {name}: tracings in {file} have shape {shape}; fetch it again")
+            numbers, tracings = _datasets(stream)
             rows = np.flatnonzero(numbers == int(name))
             if len(rows) != 1:
                 raise RecordError(f"record {name}: {file} holds it {len(rows)} times instead of once")
-            tracing = np.asarray(stream["tracings"][int(rows[0])], dtype=np.float64)  # [m, leads]
-    except (OSError, KeyError, ValueError) as error:
+            tracing = tracings[int(rows[0])]  # [m, leads]
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
         if isinstance(error, RecordError):
             raise
         raise RecordError(f"record {name}: {file} cannot be read ({error})") from error
+    with np.errstate(invalid="ignore"):  # NaN of the kind that signals itself
+        tracing = tracing.astype(np.float64)
     recorded = np.flatnonzero(tracing.any(axis=1))
     if not len(recorded):
         raise RecordError(f"record {name}: {file} holds only zeros for it")
     return Record(tracing[recorded[0] : recorded[-1] + 1], FS, STANDARD_LEADS, name, str(file))
 
 
-def _fits(shape: tuple[int, ...], numbers: NDArray[Any]) -> bool:
-    """Whether the file is as published: a tracing [m, leads] of a possible length for every number."""
-    return numbers.ndim == 1 and len(shape) == 3 and shape[::2] == (len(numbers), _LEADS) and shape[1] <= _MOST
+def _datasets(stream: Any) -> tuple[NDArray[Any], Any]:
+    """Exam numbers [n], and the tracings, not yet read.
+
+    Raises:
+        ValueError: they are not as published, lie in another file, or would take more memory than a tracing does.
+    """
+    numbers, tracings = (_dataset(stream, name) for name in ("exam_id", "tracings"))
+    shape, count = tracings.shape, math.prod(numbers.shape)
+    if len(numbers.shape) != 1 or len(shape) != 3 or shape[::2] != (count, _LEADS) or shape[1] > _MOST:
+        raise ValueError(
+            f"exam_id has shape {numbers.shape} and tracings {shape}, not [n] and [n, up to {_MOST}, {_LEADS}]"
+        )
+    if numbers.dtype.kind not in "iu" or tracings.dtype.kind != "f" or count > _MOST_EXAMS:
+        raise ValueError(f"exam_id is {count} {numbers.dtype} and tracings are {tracings.dtype}")
+    return np.asarray(numbers), tracings
+
+
+def _dataset(stream: Any, name: str) -> Any:
+    """One dataset of the file itself: HDF5 also links to other files, and unpacks chunks of any size."""
+    link, found = stream.get(name, getlink=True), stream[name]
+    if type(link).__name__ != "HardLink" or not hasattr(found, "chunks") or found.is_virtual or found.external:
+        raise ValueError(f"{name} is no dataset of this file")
+    if math.prod(found.chunks or ()) * found.dtype.itemsize > _MOST_CHUNK_BYTES:
+        raise ValueError(f"{name} has chunks of {found.chunks}")
+    return found
 
 
 def _open(path: Path) -> Any:

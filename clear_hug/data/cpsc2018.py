@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from clear_hug.data.cpsc2018_mat import read_cpsc2018_mat
 from clear_hug.data.snomed import CPSC2018_CODES, diagnosis_codes
 from clear_hug.data.source import Source, SourceError, multi_hot
 from clear_hug.data.splits import known_split
+from clear_hug.data.table import read_rows
+from clear_hug.data.walk import walk_files
 from clear_hug.data.wfdb_folder import find_named
 from clear_hug.data.wfdb_reader import read_wfdb
 from clear_hug.files import file_hash
@@ -34,15 +36,15 @@ def cpsc2018_source(root: str | Path) -> Source:
         SourceError: no such record, or a `REFERENCE.csv` that is missing in the contest's layout or not as published.
     """
     root = Path(root)
-    reference = next(iter(sorted(root.rglob(_REFERENCE), key=lambda path: len(path.parts))), None)
     try:
         found, layout = find_named(root, r"A\d{4}", "CPSC2018"), "challenge"
     except SourceError:
         found, layout = find_named(root, r"A\d{4}", "CPSC2018", ".mat"), "contest"
-        if reference is None:
-            raise SourceError(
-                f"{root} has CPSC2018's .mat files but no {_REFERENCE}, which holds their labels; put it there"
-            ) from None
+    reference = _find_reference(root, found.values())
+    if reference is None and layout == "contest":
+        raise SourceError(
+            f"{root} has CPSC2018's .mat files but no {_REFERENCE}, which holds their labels; put it there"
+        )
     names = tuple(found)
     options = {"layout": layout}
     notes: tuple[tuple[str, ...], ...] = ()
@@ -68,21 +70,36 @@ def cpsc2018_source(root: str | Path) -> Source:
     )
 
 
+def _find_reference(root: Path, paths: Iterable[str]) -> Path | None:
+    """The table beside the records or in a folder above them; else any with its columns: other data sets use the name.
+
+    Args:
+        root: the folder of all.
+        paths: of the records inside it.
+    """
+    above = {root / folder for path in paths for folder in PurePosixPath(path).parents}
+    tables = [folder / _REFERENCE for folder, files in walk_files(root) if _REFERENCE in files]
+    tables.sort(key=lambda path: (path.parent not in above, len(path.parts), path))
+    return next((path for path in tables if path.parent in above or _has_columns(path)), None)
+
+
+def _has_columns(path: Path) -> bool:
+    try:
+        next(read_rows(path, ("Recording", *_COLUMNS), ""), None)
+    except SourceError:
+        return False
+    return True
+
+
 def _read_reference(path: Path) -> dict[str, list[str]]:
     """Record name → its classes."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SourceError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error})") from error
     table: dict[str, list[str]] = {}
-    for line, row in enumerate(rows, 2):
-        name = (row.get("Recording") or "").strip()
-        if not name or any(column not in row for column in _COLUMNS):
-            raise SourceError(f"{path}, row {line}: the columns must be Recording, {', '.join(_COLUMNS)}")
+    remedy = f"the columns must be Recording, {', '.join(_COLUMNS)}"
+    for line, row in enumerate(read_rows(path, ("Recording", *_COLUMNS), remedy), 2):
+        name = row["Recording"].strip()
         if name in table:
             raise SourceError(f"{path}, row {line}: record {name!r} has two rows; keep one")
-        table[name] = [_class_named(row[column], path, line) for column in _COLUMNS if (row[column] or "").strip()]
+        table[name] = [_class_named(row[column], path, line) for column in _COLUMNS if row[column].strip()]
     return table
 
 

@@ -37,11 +37,19 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class DownloadResult:
-    """Files fetched by this call, files that were there already, and bytes received."""
+    """What a call did.
+
+    Attributes:
+        fetched: files.
+        there: files that were there already.
+        received: bytes.
+        wrong: of the fetched files, those that were there but did not have their published checksum.
+    """
 
     fetched: int
     there: int
     received: int
+    wrong: int = 0
 
 
 def download(
@@ -50,6 +58,7 @@ def download(
     *,
     only: Sequence[str] = (),
     server: str | None = None,
+    verify: bool = False,
     on_file: Callable[[int, int, int], None] | None = None,
 ) -> DownloadResult:
     """Fetch a data set; interrupted and called again, it goes on where it was, within a file too.
@@ -61,6 +70,8 @@ def download(
         out: folder to put it in.
         only: patterns of paths to fetch, such as "records100/*"; none for all. `*` matches slashes too.
         server: address of a mirror in place of PhysioNet's, with the same paths below it.
+        verify: compare files that are there with their checksums too, and fetch those again that differ; else they
+            are taken for whole.
         on_file: called with (files done, files in all, bytes received) after every file.
 
     Raises:
@@ -72,25 +83,28 @@ def download(
     files = [file for file in listed if not only or any(fnmatchcase(file.path, pattern) for pattern in only)]
     if not files:
         raise DownloadError(f"{remote.name} has no file that matches {' or '.join(only) or 'anything'}")
-    missing = [file for file in files if not (out / file.path).is_file()]
-    there, received = len(files) - len(missing), 0
+    candidates = files if verify else [file for file in files if not (out / file.path).is_file()]
+    skipped, received, kept, wrong = len(files) - len(candidates), 0, 0, 0
     if on_file is not None:
-        on_file(there, len(files), 0)
+        on_file(skipped, len(files), 0)
     stop = threading.Event()
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         try:
-            for begin in range(0, len(missing), _BATCH):
-                batch = missing[begin : begin + _BATCH]
-                jobs = [pool.submit(_fetch, file, out / file.path, stop) for file in batch]
+            for begin in range(0, len(candidates), _BATCH):
+                batch = candidates[begin : begin + _BATCH]
+                jobs = [pool.submit(_obtain, file, out / file.path, stop) for file in batch]
                 for number, job in enumerate(as_completed(jobs), begin + 1):
-                    received += job.result()
+                    found, size = job.result()
+                    received += size
+                    kept += found == "right"
+                    wrong += found == "wrong"
                     if on_file is not None:
-                        on_file(there + number, len(files), received)
+                        on_file(skipped + number, len(files), received)
         except BaseException:
             stop.set()  # also on Ctrl-C: transfers end at their next block and keep what they have
             pool.shutdown(cancel_futures=True)
             raise
-    return DownloadResult(len(missing), there, received)
+    return DownloadResult(len(candidates) - kept, skipped + kept, received, wrong)
 
 
 def list_files(remote: RemoteSet, server: str | None = None) -> list[RemoteFile]:
@@ -119,6 +133,15 @@ def list_files(remote: RemoteSet, server: str | None = None) -> list[RemoteFile]
         if path.startswith(remote.within):
             files.append(RemoteFile(path[len(remote.within) :], posixpath.join(base, path), sha256.lower()))
     return files
+
+
+def _obtain(file: RemoteFile, target: Path, stop: threading.Event) -> tuple[str, int]:
+    """What was found in its place ("right", "wrong" or "nothing"), and bytes received."""
+    if not target.is_file():
+        return "nothing", _fetch(file, target, stop)
+    if stop.is_set() or file_hash(target) == file.sha256:
+        return "right", 0
+    return "wrong", _fetch(file, target, stop)
 
 
 def _fetch(file: RemoteFile, target: Path, stop: threading.Event) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter, defaultdict
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -14,6 +13,7 @@ from clear_hug.data.formats import ECG_SUFFIXES, SignalFacts, holds_ecg, read_ec
 from clear_hug.data.label_table import LabelTable, read_label_table
 from clear_hug.data.source import Source, SourceError, TaskLabels, seeded_split
 from clear_hug.data.splits import sides_of_recordings
+from clear_hug.data.walk import walk_files
 from clear_hug.data.wfdb_folder import TASK
 from clear_hug.files import file_hash
 
@@ -86,11 +86,10 @@ def _found(root: Path, labels: Path | None) -> list[str]:
     """Paths inside the folder of all files that are recordings, sorted."""
     table = labels.resolve() if labels is not None else None
     found: list[str] = []
-    for folder, subfolders, files in os.walk(root):
-        subfolders[:] = [name for name in sorted(subfolders) if not _is_store(Path(folder) / name)]
+    for folder, files in walk_files(root, _is_store):
         headers = {name[:-4] for name in files if name.lower().endswith(".hea")}
         for name in files:
-            path = Path(folder) / name
+            path = folder / name
             part = path.suffix.lower() in _PARTS_OF_WFDB and path.stem in headers
             if name.startswith(".") or part or path.resolve() == table or not _is_recording(path):
                 continue

@@ -15,7 +15,15 @@ from clear_hug.data.store import SPLITS
 
 __all__ = ["LabelTable", "read_label_table"]
 
-_VALUES = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "0,0": 0, "1,0": 1}
+_VALUES = {
+    **dict.fromkeys(("0", "0.0", "0,0", "false", "no"), 0),
+    **dict.fromkeys(("1", "1.0", "1,0", "true", "yes"), 1),
+}
+_SPLITS = {
+    **dict.fromkeys(("train", "training"), SPLITS["train"]),
+    **dict.fromkeys(("val", "valid", "validation"), SPLITS["val"]),
+    **dict.fromkeys(("test", "testing"), SPLITS["test"]),
+}
 _DELIMITERS = (",", ";", "\t")
 _OWN_COLUMNS = ("record", "split")
 
@@ -42,6 +50,7 @@ class LabelTable:
 def read_label_table(path: str | Path) -> LabelTable:
     """Read a CSV file with the columns `record`, optionally `split` (train, val or test), and one per class (0 or 1).
 
+    `true`, `false`, `yes`, `no`, `training`, `validation` and the like count too, in any case.
     Fields may be separated by commas, semicolons or tabs, as spreadsheets write them; the text is UTF-8 or UTF-16.
 
     Raises:
@@ -69,8 +78,8 @@ def read_label_table(path: str | Path) -> LabelTable:
         if record in seen:
             raise SourceError(f"{path}: record {record!r} has two rows, {seen[record]} and {number}; keep one")
         seen[record] = number
-    labels = np.array([[_VALUES[row[name]] for name in classes] for row in rows], dtype=np.uint8)
-    split = np.array([SPLITS[row["split"]] for row in rows], dtype=np.int8) if "split" in header else None
+    labels = np.array([[_VALUES[row[name].casefold()] for name in classes] for row in rows], dtype=np.uint8)
+    split = np.array([_SPLITS[row["split"].casefold()] for row in rows], dtype=np.int8) if "split" in header else None
     return LabelTable(path, records, classes, labels, split)
 
 
@@ -104,9 +113,9 @@ def _row(path: Path, number: int, header: list[str], line: list[str]) -> dict[st
     if not row["record"]:
         raise SourceError(f"{path}, row {number}: the record has no name")
     for name, value in row.items():
-        if name == "split" and value not in SPLITS:
+        if name == "split" and value.casefold() not in _SPLITS:
             raise SourceError(f"{path}, row {number}: split {value!r} is none of {', '.join(SPLITS)}")
-        if name not in _OWN_COLUMNS and value not in _VALUES:
+        if name not in _OWN_COLUMNS and value.casefold() not in _VALUES:
             remedy = "" if value else "; leave records without a known label out of the table"
             raise SourceError(f"{path}, row {number}, column {name!r}: {value!r} is neither 0 nor 1{remedy}")
     return row

@@ -50,10 +50,12 @@ def ludb_source(root: str | Path) -> Source:
     root = Path(root)
     found = dict(sorted(find_named(root, r"\d{1,3}", "LUDB").items(), key=lambda item: int(item[0])))
     table = root / _TABLE
-    rows = {
-        row["ID"].strip(): row
-        for row in read_rows(table, ("ID", *LUDB_TASKS.values()), "--root must be the folder of LUDB that holds it")
-    }
+    rows: dict[str, dict[str, str]] = {}
+    for row in read_rows(table, ("ID", *LUDB_TASKS.values()), "--root must be the folder of LUDB that holds it"):
+        name = row["ID"].strip()
+        if name in rows:
+            raise SourceError(f"{table}: record {name} has two rows; keep one")
+        rows[name] = row
     if not rows:
         raise SourceError(f"{table} lists no records")
     tasks = {}

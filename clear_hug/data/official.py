@@ -10,7 +10,7 @@ import warnings
 from contextlib import redirect_stdout
 
 import numpy as np
-import scipy.signal
+import scipy  # loads its parts when they are used
 from numpy.typing import NDArray
 
 from clear_hug.data.tokens import BeatGrid

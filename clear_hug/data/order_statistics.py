@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.ndimage
+import scipy  # loads its parts when they are used
 from numpy.typing import NDArray
 
 from clear_hug.data import native

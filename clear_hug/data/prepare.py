@@ -9,10 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
-
-import joblib
-from threadpoolctl import ThreadpoolController
+from typing import TYPE_CHECKING, Any
 
 from clear_hug.data.chunk_files import write_chunk
 from clear_hug.data.row import RecordReader, prepare_file
@@ -24,6 +21,9 @@ from clear_hug.data.store_lock import store_lock
 from clear_hug.data.store_writer import BeatStoreWriter, describe_difference, is_store
 from clear_hug.data.tokenizers import tokenizer_named
 from clear_hug.data.wfdb_reader import read_wfdb
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 __all__ = ["PrepareResult", "prepare"]
 
@@ -76,11 +76,13 @@ def prepare(
 
     Raises:
         StoreError: `out` holds a store with other settings and `overwrite` is False, or something that is no store, or
-            another process is making it.
+            has no name of its own (`.`, `..`, `/`), or another process is making it.
         ValueError: an unknown `store`, or one that the tokenizer does not have.
     """
     settings = settings or PrepareSettings()
     out = Path(out)
+    if out.name in ("", ".."):
+        raise StoreError(f"--out {out} is no name of a new folder; add one, as in {out / 'beats'}")
     begin = time.perf_counter()
     _check_mode(store, settings)
     identity = {
@@ -127,12 +129,16 @@ def prepare_chunk(
 
 @lru_cache(maxsize=1)  # looks through all libraries of the process, which takes milliseconds
 def _thread_pools() -> ThreadpoolController:
+    from threadpoolctl import ThreadpoolController
+
     return ThreadpoolController()
 
 
 def _run_chunks(
     writer: BeatStoreWriter, chunks: list[range], settings: PrepareSettings, read: RecordReader, workers: int
 ) -> Iterator[tuple[int, int]]:
+    import joblib  # takes half a second, in which lists of tasks and errors would wait as well
+
     source, folder, layout = writer.source, writer.partial, writer.layout()
     jobs = (
         joblib.delayed(prepare_chunk)(

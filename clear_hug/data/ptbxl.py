@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
-import csv
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from clear_hug.data.source import Source, SourceError, TaskLabels, multi_hot
+from clear_hug.data.table import read_rows
+from clear_hug.data.walk import walk_files
 
 __all__ = ["PTBXL_TASKS", "ptbxl_source"]
 
@@ -21,9 +22,11 @@ _FILE_COLUMNS = {100: "filename_lr", 500: "filename_hr"}
 _SIGNAL_REMARKS = ("baseline_drift", "static_noise", "burst_noise", "electrodes_problems", "extra_beats", "pacemaker")
 _SPLIT_OF_FOLD = {**dict.fromkeys(range(1, 9), 0), 9: 1, 10: 2}
 _DATABASE, _STATEMENTS = "ptbxl_database.csv", "scp_statements.csv"
+_STATEMENT_COLUMNS = ("", "diagnostic", "form", "rhythm")  # the first, without a name, has the codes
+_CLASS_COLUMNS = ("diagnostic_class", "diagnostic_subclass")
 
 
-def ptbxl_source(root: str | Path, rate: int = 100) -> Source:
+def ptbxl_source(root: str | Path, rate: int = 100, option: str = "--root") -> Source:
     """Read the tables of PTB-XL.
 
     A record belongs to a class when one of its statements does, whatever the likelihood noted beside it (0 too). A
@@ -32,6 +35,7 @@ def ptbxl_source(root: str | Path, rate: int = 100) -> Source:
     Args:
         root: the folder with `ptbxl_database.csv` and `scp_statements.csv`.
         rate: 100 for the records in `records100`, 500 for `records500`, Hz.
+        option: what the command line calls the folder, for errors.
 
     Raises:
         SourceError: a table is missing or not as published, or `rate` is neither.
@@ -39,9 +43,10 @@ def ptbxl_source(root: str | Path, rate: int = 100) -> Source:
     root = Path(root)
     if rate not in _FILE_COLUMNS:
         raise SourceError(f"PTB-XL has records at 100 and 500 Hz, not at {rate} Hz")
-    statements = {row[""]: row for row in _read_table(root / _STATEMENTS, ("", "diagnostic", "form", "rhythm"))}
+    remedy = _remedy(root, option)
+    statements = {row[""]: row for row in read_rows(root / _STATEMENTS, _STATEMENT_COLUMNS, remedy, _CLASS_COLUMNS)}
     needed = ("ecg_id", "scp_codes", "strat_fold", _FILE_COLUMNS[rate])
-    rows = _read_table(root / _DATABASE, needed)
+    rows = list(read_rows(root / _DATABASE, needed, remedy, (*_SIGNAL_REMARKS, "validated_by_human")))
     if not rows:
         raise SourceError(f"{root / _DATABASE} lists no records")
     paths = [_record_path(row[_FILE_COLUMNS[rate]], row["ecg_id"]) for row in rows]
@@ -62,6 +67,20 @@ def ptbxl_source(root: str | Path, rate: int = 100) -> Source:
     )
 
 
+def _remedy(root: Path, option: str) -> str:
+    """What to do about a table that cannot be read."""
+    if option == "--root" and not (root / _DATABASE).is_file() and _holds_challenge_copy(root):
+        return (
+            f"--root holds PTB-XL's copy from the Challenges, which comes without {_DATABASE} and {_STATEMENTS}; name "
+            "the folder that holds them with --tables"
+        )
+    return f"{option} must be the folder of PTB-XL that holds {_DATABASE} and {_STATEMENTS}"
+
+
+def _holds_challenge_copy(root: Path) -> bool:
+    return any(name.startswith("HR") and name.endswith(".hea") for _, names in walk_files(root) for name in names)
+
+
 def _classes_of_statements(statements: dict[str, dict[str, str]], task: str) -> dict[str, str]:
     """Statement code → its class in the task, for the statements that take part in it."""
     if task == "all":
@@ -69,7 +88,7 @@ def _classes_of_statements(statements: dict[str, dict[str, str]], task: str) -> 
     if task in ("form", "rhythm", "diagnostic"):
         return {code: code for code, row in statements.items() if _is_one(row[task])}
     column = {"super": "diagnostic_class", "sub": "diagnostic_subclass"}[task]
-    found = {code: row.get(column, "") for code, row in statements.items() if _is_one(row["diagnostic"])}
+    found = {code: row[column] for code, row in statements.items() if _is_one(row["diagnostic"])}
     return {code: name for code, name in found.items() if name}
 
 
@@ -77,26 +96,6 @@ def _task_labels(classes_of_records: Iterable[list[str]], of_code: dict[str, str
     # A leading underscore ("_AVB") marks a PTB-XL class that groups several statements; it does not count in the order.
     classes = sorted(set(of_code.values()), key=lambda name: (name.lstrip("_"), name))
     return multi_hot(classes, classes_of_records)
-
-
-def _read_table(path: Path, needed: tuple[str, ...]) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            rows, columns = list(reader), reader.fieldnames or ()
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise SourceError(
-            f"{path} cannot be read ({reason}); --root must be the folder of PTB-XL that holds {_DATABASE}, "
-            f"{_STATEMENTS} and records100 or records500"
-        ) from error
-    missing = [name for name in needed if name not in columns]
-    if missing:
-        raise SourceError(f"{path} has no column {missing[0] or '(statement code, first column)'!r}; is it PTB-XL's?")
-    short = next((number for number, row in enumerate(rows, 2) if any(row[name] is None for name in needed)), None)
-    if short is not None:
-        raise SourceError(f"{path}, line {short}: fewer fields than columns; download the table again")
-    return rows
 
 
 def _codes(text: str, ecg_id: str) -> list[str]:
@@ -130,8 +129,8 @@ def _is_one(text: str) -> bool:
 
 def _remarks(row: dict[str, str]) -> tuple[str, ...]:
     """What the table says about the signal, and whether a human has validated the report."""
-    said = [(column, " ".join((row.get(column) or "").split()).strip(" ,")) for column in _SIGNAL_REMARKS]
+    said = [(column, " ".join(row[column].split()).strip(" ,")) for column in _SIGNAL_REMARKS]
     remarks = [f"{column.replace('_', ' ')}: {text}" for column, text in said if text]
-    if (row.get("validated_by_human") or "").strip() == "False":
+    if row["validated_by_human"].strip() == "False":
         remarks.append("report not validated by a human")
     return tuple(remarks)

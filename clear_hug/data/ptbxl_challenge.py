@@ -25,7 +25,7 @@ def ptbxl_challenge_source(root: str | Path, tables: str | Path) -> Source:
         SourceError: no such record, or tables that are missing or not as published.
     """
     found = find_named(root, r"HR\d{5}", "PTB-XL in the Challenges")
-    own = ptbxl_source(tables)
+    own = ptbxl_source(tables, option="--tables")
     row_of = {same_recording(name): row for row, name in enumerate(own.names)}
     rows = np.array([row_of.get(same_recording(name), -1) for name in found])
     there = rows >= 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import scipy.signal
+import scipy  # loads its parts when they are used
 from numpy.typing import NDArray
 
 from clear_hug.data.fir import Fir, fir_filter

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import scipy.signal
+import scipy  # loads its parts when they are used
 from numpy.typing import NDArray
 
 from clear_hug.data import native

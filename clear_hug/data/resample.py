@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
-import scipy.signal
+import scipy  # loads its parts when they are used
 from numpy.typing import NDArray
 
 from clear_hug.data import native

@@ -31,9 +31,11 @@ def on_scheduler(address: str) -> Iterator[int]:
     """
     try:
         from distributed import Client
+        from distributed.comm import get_address_host_port
     except ImportError as error:
         raise SchedulerError(f"--scheduler needs Dask ({error}): pip install 'clear-hug[dask]'") from error
     try:
+        get_address_host_port(address)  # a client of no address complains once more when it is deleted
         client = Client(address, timeout=_PATIENCE_S, set_as_default=False)
     except (OSError, ValueError) as error:
         reason = str(error) or type(error).__name__

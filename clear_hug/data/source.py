@@ -20,6 +20,8 @@ __all__ = ["Source", "SourceError", "TaskLabels", "multi_hot", "seeded_split"]
 SPLIT_SHARES = (0.70, 0.15, 0.15)
 """Train, validation and test, for data sets that come without a split."""
 
+_PIECE = 4096  # texts hashed at a time
+
 
 class SourceError(ValueError):
     """A data set whose folder or tables are not as expected; the message names file and remedy."""
@@ -71,7 +73,11 @@ class Source:
 
     def identity(self) -> dict[str, Any]:
         """JSON values that tell this data set from another: kind, options, and hashes of records, labels, splits."""
-        digest = hashlib.sha256("\n".join((*self.names, *self.paths)).encode())
+        digest = hashlib.sha256()
+        for separator, texts in (("", self.names), ("\n", self.paths)):
+            for begin in range(0, len(texts), _PIECE):  # MIMIC-IV-ECG's would be 100 MB as one text
+                digest.update((separator + "\n".join(texts[begin : begin + _PIECE])).encode())
+                separator = "\n"
         digest.update(np.ascontiguousarray(self.split).tobytes())
         for name, task in sorted(self.tasks.items()):
             digest.update("\n".join((name, *task.classes)).encode())

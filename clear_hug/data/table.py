@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from clear_hug.data.source import SourceError
@@ -11,33 +11,41 @@ from clear_hug.data.source import SourceError
 __all__ = ["inside", "read_rows"]
 
 
-def read_rows(path: Path, columns: Sequence[str], remedy: str) -> list[dict[str, str]]:
-    """All rows of a CSV file, only the named columns, which must be there.
+def read_rows(
+    path: Path, columns: Sequence[str], remedy: str, optional: Sequence[str] = ()
+) -> Iterator[dict[str, str]]:
+    """The rows of a CSV file one by one, only the named columns.
 
     Args:
         path: the file.
         columns: needed in every row.
         remedy: what to do when it cannot be read.
+        optional: columns that may be missing, and are then empty.
 
     Raises:
-        SourceError: the file cannot be read, lacks a column, or has a row with fewer fields than columns.
+        SourceError: on the way: the file cannot be read, lacks a column, or has a row with more or fewer fields than
+            columns, in which values would stand under the wrong names.
     """
-    rows = []
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+            reader = csv.reader(stream)
+            header = next(reader, [])
+            missing = [name for name in columns if header.count(name) != 1]
             if missing:
-                raise SourceError(f"{path} has no column {missing[0]!r}; {remedy}")
-            for line, row in enumerate(reader, 2):
-                own = {name: row[name] for name in columns}
-                if None in own.values():
-                    raise SourceError(f"{path}, row {line}: fewer fields than columns; fetch the table again")
-                rows.append(own)
+                many = "several columns" if missing[0] in header else "no column"
+                raise SourceError(f"{path} has {many} {missing[0]!r}; {remedy}")
+            place = {name: header.index(name) for name in (*columns, *optional) if name in header}
+            absent = {name: "" for name in optional if name not in header}
+            for number, row in enumerate((fields for fields in reader if fields), 2):
+                if len(row) != len(header):
+                    raise SourceError(
+                        f"{path}, row {number}: {'fewer' if len(row) < len(header) else 'more'} fields than columns; "
+                        "fetch the table again"
+                    )
+                yield {name: row[at] for name, at in place.items()} | absent
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise SourceError(f"{path} cannot be read ({reason}); {remedy}") from error
-    return rows
 
 
 def inside(text: str, table: Path, line: int) -> str:

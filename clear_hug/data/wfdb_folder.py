@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
@@ -13,6 +12,7 @@ import numpy as np
 from clear_hug.data.label_table import LabelTable, read_label_table
 from clear_hug.data.source import Source, SourceError, TaskLabels, seeded_split
 from clear_hug.data.splits import sides_of_recordings
+from clear_hug.data.walk import walk_files
 from clear_hug.files import file_hash
 
 __all__ = ["TASK", "find_named", "find_records", "wfdb_source"]
@@ -86,9 +86,8 @@ def _places(table: LabelTable, names: tuple[str, ...], paths: list[str], shared:
 def find_records(root: Path, suffix: str = ".hea") -> list[str]:
     """Every header (or other file of that suffix) below the folder: paths inside it, sorted, without suffix."""
     found = []
-    for folder, subfolders, files in os.walk(root):
-        subfolders.sort()
-        inside = Path(folder).relative_to(root)
+    for folder, files in walk_files(root):
+        inside = folder.relative_to(root)
         found += [
             (inside / name[: -len(suffix)]).as_posix() for name in files if name.endswith(suffix) and name != suffix
         ]

@@ -18,6 +18,8 @@ from clear_hug.leads import canonical_lead
 
 __all__ = ["WFDBLeads", "described_leads", "ecg_leads"]
 
+_LARGEST_STEP = 1e4
+"""mV per count: ten volts, of which no recorder is made, but which a file of whole volts would stay below."""
 LeadDescription: TypeAlias = tuple[str, str, float, bool, int]
 
 
@@ -86,6 +88,12 @@ def _leads(signals: tuple[LeadDescription, ...]) -> WFDBLeads:
             raise _UnusableError(
                 f"lead {lead} has gain {gain:g}, so its voltage is unknown; write the gain (ADC units per mV) into the "
                 "header"
+            )
+        step = MILLIVOLTS[units.casefold()] / abs(gain)
+        if step > _LARGEST_STEP:
+            raise _UnusableError(
+                f"lead {lead} has gain {gain:g}, which makes each of its steps {step:.3g} mV; write the gain (ADC "
+                "units per mV) into the header"
             )
         if not gain_given:
             notes.append(f"{lead} has no gain in the header, {DEFAULT_GAIN:g} per mV assumed")

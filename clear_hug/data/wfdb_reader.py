@@ -21,7 +21,11 @@ from clear_hug.files import check_regular
 __all__ = ["read_wfdb"]
 
 _SUFFIXES = (".hea", ".dat", ".mat")
-_BYTES_PER_SAMPLE = {"8": 1.0, "80": 1.0, "16": 2.0, "61": 2.0, "160": 2.0, "212": 1.5, "24": 3.0, "32": 4.0}
+_STORED = {
+    "8": (1, 1), "80": (1, 1), "16": (2, 1), "61": (2, 1), "160": (2, 1), "24": (3, 1), "32": (4, 1),
+    "212": (3, 2), "310": (4, 3), "311": (4, 3),
+}  # fmt: skip
+"""Format → bytes, and how many samples they hold."""
 _MAX_HEADER_BYTES, _USUAL_HEADER_BYTES = 1 << 20, 1 << 13
 
 
@@ -106,8 +110,8 @@ def _check_files(header: WFDBHeader, folder: str, name: str) -> int | None:
             about = None
         if about is None or not stat.S_ISREG(about.st_mode):
             raise RecordError(f"record {name}: its signal file {path} is missing")
-        per_sample = _BYTES_PER_SAMPLE.get(group[0].fmt)
-        if per_sample is None:
+        packed = _STORED.get(group[0].fmt)
+        if packed is None:
             most = max(_SMALL_SAMPLES, _MOST_SAMPLES_PER_BYTE * about.st_size)
             if samples is None or samples * len(group) > most:
                 raise RecordError(
@@ -115,7 +119,7 @@ def _check_files(header: WFDBHeader, folder: str, name: str) -> int | None:
                     f"{file_name} has {about.st_size} bytes; correct the header"
                 )
             continue
-        held = int((about.st_size - group[0].byte_offset) / (per_sample * len(group)))
+        held = (about.st_size - group[0].byte_offset) * packed[1] // (packed[0] * len(group))
         if samples is None:
             samples = held
         if held < samples:
@@ -124,6 +128,9 @@ def _check_files(header: WFDBHeader, folder: str, name: str) -> int | None:
             )
     if samples is not None and not 0 < samples * len(header.signals) < MAX_SAMPLES:
         raise RecordError(f"record {name}: {samples} samples of {len(header.signals)} signals cannot be read")
+    skew = max(signal.skew for signal in header.signals)
+    if samples is not None and skew >= samples:
+        raise RecordError(f"record {name}: a signal is skewed by {skew} of {samples} samples; correct the header")
     return samples
 
 
@@ -151,8 +158,10 @@ def _read_with_wfdb(base: str, leads: WFDBLeads) -> NDArray[np.float64]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            record = wfdb.rdrecord(str(Path(base).resolve()), channels=leads.columns.tolist())
-            signal = np.asarray(record.p_signal, dtype=np.float64)
+            record = wfdb.rdrecord(str(Path(base).resolve()), channels=leads.columns.tolist(), physical=False)
+            record.adc_gain = leads.gain.tolist()  # wfdb reads 2E+2 as 2
+            record.baseline = leads.baseline.astype(int).tolist()
+            signal = np.asarray(record.dac(), dtype=np.float64)
     except Exception as error:  # the decoders raise whatever the bytes lead them to
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RecordError(f"record {Path(base).name}: the signal cannot be decoded ({reason})") from error

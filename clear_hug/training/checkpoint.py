@@ -9,13 +9,14 @@ import json
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from clear_hug.files import replacing
+
+if TYPE_CHECKING:
+    import torch  # takes seconds, in which a mistyped path would wait to be told
 
 METADATA_KEY = "clear_hug"
 FORMAT_VERSION = 1
@@ -36,6 +37,7 @@ class CheckpointError(ValueError):
 def versions() -> dict[str, str]:
     """Versions of what made a result."""
     import numpy
+    import torch
 
     try:
         from importlib.metadata import version
@@ -62,6 +64,8 @@ def save_checkpoint(path: str | Path, tensors: Mapping[str, torch.Tensor], manif
     Raises:
         CheckpointError: wrong suffix, or a key is missing.
     """
+    from safetensors.torch import save_file
+
     path = Path(path)
     if path.suffix != ".safetensors":
         raise CheckpointError(f"a checkpoint ends in .safetensors, got {path.name!r}")

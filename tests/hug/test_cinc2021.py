@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from dataset_files import write_challenge
 from ptbxl_files import write_ptbxl
+from typer.testing import CliRunner
 
+from clear_hug.cli import app
 from clear_hug.data import Source, SourceError, prepare, ptbxl_source, wfdb_source
 from clear_hug.data.cinc2021 import CINC2021_CLASSES, cinc2021_source
 from clear_hug.data.cpsc2018 import cpsc2018_source
 from clear_hug.data.csn import csn_source
 from clear_hug.data.ptbxl_challenge import ptbxl_challenge_source
+from clear_hug.data.snomed import diagnosis_codes
 from clear_hug.data.splits import known_split
 
 CODES = {
@@ -33,6 +36,17 @@ CODES = {
 def test_classes_are_the_scored_ones() -> None:
     assert len(CINC2021_CLASSES) == 26
     assert CINC2021_CLASSES[0] == "AF"
+
+
+def test_sets_in_any_case_and_punctuation(tmp_path: Path) -> None:
+    root = write_challenge(tmp_path / "in", CODES)
+    assert cinc2021_source(root, ["s", "E", "e"]).options["sets"] == ["S", "E"]
+    with pytest.raises(SourceError, match="unknown Challenge set 'x'"):
+        cinc2021_source(root, ["x"])
+    words = ["prepare", "cinc2021", "--root", str(root), "--out", str(tmp_path / "out"), "--sets", "E, s,"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "2 records" in done.output
 
 
 def test_codes_that_are_scored_as_one_are_one_class(tmp_path: Path) -> None:
@@ -88,6 +102,41 @@ def test_ptbxl_in_the_challenges_layout_has_ptbxls_labels(tmp_path: Path) -> Non
         assert not task.labels[1].any()
     store = prepare(source, tmp_path / "out").store
     assert store.flags == ["", ""]
+
+
+def test_real_recordings_in_the_challenges_layout(shared_dir: Path, tmp_path: Path) -> None:
+    """PTB-XL's own tables beside them: published folds, PTB-XL's classes, labels only for records that have a row."""
+    tables = shared_dir / "data" / "ptbxl"
+    source = ptbxl_challenge_source(shared_dir / "data" / "cinc2021", tables)
+    assert len(source.names) == 18
+    assert source.split.tolist() == [known_split(name) for name in source.names]
+    listed = [f"{name[2:]}_lr" in ptbxl_source(tables).names for name in source.names]
+    assert [not note for note in source.notes] == listed
+    assert source.tasks["all"].labelled.tolist() == listed
+    store = prepare(source, tmp_path / "out").store
+    assert store.flags == [""] * 18
+    assert (store.fs, len(store.classes("super"))) == (100.0, 5)
+
+
+def test_labels_of_the_tables_agree_with_those_of_the_headers(shared_dir: Path) -> None:
+    """Atrial fibrillation: the code in a Challenge header (164889003), and PTB-XL's statement."""
+    root = shared_dir / "data" / "cinc2021"
+    source = ptbxl_challenge_source(root, shared_dir / "data" / "ptbxl")
+    rhythm = source.tasks["rhythm"]
+    if not rhythm.labelled.any():
+        pytest.skip("none of the HR records here has a row in the ptbxl_database.csv here")
+    for row in np.flatnonzero(rhythm.labelled):
+        codes = diagnosis_codes(root / f"{source.paths[row]}.hea") or ()
+        assert ("164889003" in codes) == bool(rhythm.labels[row, rhythm.classes.index("AFIB")])
+
+
+def test_the_tables_of_the_challenges_copy_are_asked_for_by_name(tmp_path: Path) -> None:
+    root = write_challenge(tmp_path / "in" / "g1", {"HR00002": "1"}).parent
+    with pytest.raises(SourceError, match=r"copy from the Challenges.*with --tables"):
+        ptbxl_source(root)
+    with pytest.raises(SourceError, match="--tables must be the folder of PTB-XL") as caught:
+        ptbxl_challenge_source(root, tmp_path)
+    assert "--root" not in str(caught.value)
 
 
 def test_the_real_sample(shared_dir: Path, tmp_path: Path) -> None:

@@ -75,6 +75,9 @@ def test_wfdb_records_of_the_challenge_2025(tmp_path: Path) -> None:
         (("SB,ST", "SB,XX"), "no column 'ST'"),
         (("False", "maybe"), "'maybe' is neither True nor False"),
         (("2222", "1111"), "exam 1111 has two rows"),
+        (("2222,50", "2222,,50"), "row 3: more fields than columns"),
+        (("2222,50,", "2222,"), "row 3: fewer fields than columns"),
+        (("is_male", "SB"), "several columns 'SB'"),
     ],
 )
 def test_tables_with_mistakes(tmp_path: Path, change: tuple[str, str], message: str) -> None:
@@ -98,7 +101,7 @@ def test_files_with_mistakes(tmp_path: Path) -> None:
     list_exams.cache_clear()
     with pytest.raises(SourceError, match=r"exams_part9.*up to 65536"):
         code15_source(root)
-    with pytest.raises(RecordError, match=r"shape \(1, 20000000, 12\)"):
+    with pytest.raises(RecordError, match=r"tracings \(1, 20000000, 12\)"):
         read_code15_hdf5(root / "exams_part9.hdf5" / "77")
     (root / "exams_part9.hdf5").unlink()
     with pytest.raises(RecordError, match="holds it 0 times"):

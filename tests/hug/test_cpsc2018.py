@@ -79,6 +79,21 @@ def test_reference_tables_with_mistakes(tmp_path: Path, text: str, message: str)
         cpsc2018_source(root)
 
 
+@pytest.mark.parametrize("foreign", ["A00001,N\n", "Recording,First_label\nx,1\n", "\x00"])
+def test_other_data_sets_tables_of_that_name_are_passed_over(tmp_path: Path, foreign: str) -> None:
+    root = write_challenge(tmp_path / "g1", {"A0001": "59118001"}).parent
+    (tmp_path / "cinc2017").mkdir()
+    (tmp_path / "cinc2017" / "REFERENCE.csv").write_text(foreign)
+    assert cpsc2018_source(root).notes == ((),)
+    (tmp_path / "labels").mkdir()
+    own = "Recording,First_label,Second_label,Third_label\nA0001,2,,\n"
+    (tmp_path / "labels" / "REFERENCE.csv").write_text(own)
+    assert cpsc2018_source(root).tasks["cpsc2018"].labels[0].tolist() == [1, 0, 0, 0, 0, 0, 0, 0, 0]
+    contest = write_contest_cpsc2018(tmp_path / "contest", {"A0001": (1,)})
+    (contest / "REFERENCE.csv").rename(contest / "TrainingSet1" / "REFERENCE.csv")
+    assert cpsc2018_source(contest).tasks["cpsc2018"].labels[0].tolist() == [0, 0, 1, 0, 0, 0, 0, 0, 0]
+
+
 def test_folders_without_it(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no folder"):
         cpsc2018_source(tmp_path / "nowhere")

@@ -133,6 +133,34 @@ def test_what_is_there_is_not_fetched_again(server: Server, tmp_path: Path) -> N
     assert _files(tmp_path / "out") == CONTENT
 
 
+def test_verify_compares_what_is_there_and_fetches_again_what_differs(server: Server, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    download(SET, out, server=server.url, only=["a/*"])
+    (out / "a" / "1.dat").write_bytes(CONTENT["a/1.dat"][:-1] + b"x")
+    (out / "a" / "2.hea").write_bytes(b"")
+    server.log.clear()
+    trusting = download(SET, out, server=server.url, only=["a/*"])
+    assert (trusting.fetched, trusting.there, trusting.wrong, server.asked("1.dat")) == (0, 4, 0, [])
+    seen: list[tuple[int, int, int]] = []
+    result = download(SET, out, server=server.url, verify=True, on_file=lambda *now: seen.append(now))
+    assert (result.fetched, result.there, result.wrong) == (4, 2, 2)
+    assert [done for done, _, _ in seen] == list(range(7))
+    assert (server.asked("1.hea"), server.asked("2.dat")) == ([], [])
+    assert _files(out) == CONTENT
+    words = ["download", "made", "--out", str(out), "--server", server.url, "--verify"]
+    said = " ".join(CliRunner().invoke(app, words).output.split())
+    assert "0 files fetched (0.0 MB), 6 files there already, with the published checksum" in said
+
+
+def test_a_wrong_file_stays_until_the_right_one_is_whole(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "out" / "a").mkdir(parents=True)
+    (tmp_path / "out" / "a" / "1.dat").write_bytes(b"old")
+    server.answers["/made/1.0.0/a/1.dat"] = 404
+    with pytest.raises(DownloadError, match="there is no"):
+        download(SET, tmp_path / "out", server=server.url, only=["a/1.dat"], verify=True)
+    assert (tmp_path / "out" / "a" / "1.dat").read_bytes() == b"old"
+
+
 def test_an_interrupted_file_goes_on_where_it_was(server: Server, tmp_path: Path) -> None:
     (tmp_path / "out" / "a").mkdir(parents=True)
     (tmp_path / "out" / "a" / "1.dat.part").write_bytes(CONTENT["a/1.dat"][:2345])

@@ -107,6 +107,19 @@ def test_files_that_share_a_name(tmp_path: Path) -> None:
         folder_source(tmp_path / "in", tmp_path / "labels.csv")
 
 
+def test_a_table_of_labels_in_the_folder_is_told_from_a_recording(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    files.write_csv(tmp_path / "in" / "x.csv", SIGNAL)
+    (tmp_path / "in" / "labels.csv").write_text("Record;AF;SR\nx;yes;no\n")
+    store = prepare(folder_source(tmp_path / "in"), tmp_path / "out").store
+    assert store.names == ["labels", "x"]
+    assert "labels.csv looks like a table of labels" in store.flags[0]
+    assert "--labels labels.csv" in store.flags[0]
+    assert store.flags[1] == ""
+    source = folder_source(tmp_path / "in", tmp_path / "in" / "labels.csv")
+    assert (source.names, source.tasks["labels"].labels.tolist()) == (("x",), [[1, 0]])
+
+
 def test_folders_with_nothing_to_read(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="there is no folder"):
         folder_source(tmp_path / "nowhere")

@@ -98,6 +98,19 @@ def test_a_record_is_drawn_by_name_or_row(folder: Path, tmp_path: Path) -> None:
     assert "Record r4, row 4" in call("inspect", folder / "beats", 4, "--out", tmp_path / "two.png")
 
 
+def test_a_record_as_json(folder: Path, tmp_path: Path) -> None:
+    said = json.loads(call("inspect", folder / "beats", "r1", "--json"))
+    assert (said["record"], said["row"], said["split"], said["flag"]) == ("r1", 1, "train", "")
+    assert (len(said["r_peaks_s"]), round(said["heart_rate"])) == (8, 60)
+    assert (said["valid_beats"]["I"], said["valid_beats"]["V2"]) == (8, 0)
+    assert said["classes"] == {"labels": ["A"]}
+    flagged = json.loads(call("inspect", folder / "beats", "r3", "--json"))
+    assert flagged["flag"].startswith("unreadable")
+    assert (flagged["r_peaks_s"], flagged["heart_rate"]) == ([], None)
+    call("inspect", folder / "beats", "r1", "--json", "--out", tmp_path / "drawn.png")
+    assert (tmp_path / "drawn.png").is_file()
+
+
 def test_what_a_picture_shows(folder: Path) -> None:
     store = BeatStore.open(folder / "beats")
     figure = draw_tokens(store.tokens[1], store.valid[1], store.r_index[1], store.fs, store.leads, title="r1")
@@ -117,6 +130,9 @@ def test_refusals(folder: Path, tmp_path: Path) -> None:
     assert "has no record 'r11', and no row of that number; is it r1" in refused("inspect", folder / "beats", "r11")
     assert "name the record after the store" in refused("inspect", folder / "beats", "--out", tmp_path / "x.png")
     assert "there is no store at" in refused("inspect", tmp_path / "none")
+    text = refused("inspect", folder / "beats", "r1", "--out", tmp_path / "x.foo")
+    assert "x.foo is no picture; its name must end in one of .png" in text
+    assert "Record r1" not in text
 
 
 def test_damage_is_named(folder: Path, tmp_path: Path) -> None:

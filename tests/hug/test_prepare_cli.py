@@ -76,6 +76,17 @@ def test_mistakes_are_value_errors_that_say_what_to_do(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("out", [".", "..", "/"])
+def test_a_store_needs_a_name_of_its_own(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(ValueError, match=r"is no name of a new folder; add one, as in \S*beats$"):
+        _run("wfdb", "--root", folder, "--out", out)
+    assert (tmp_path / "empty").is_dir()
+
+
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
 def test_a_disk_that_takes_no_more_is_one_sentence_and_the_run_goes_on(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int

@@ -98,6 +98,15 @@ def test_no_scheduler_there(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
+@pytest.mark.parametrize("address", ["foo", "tcp://localhost:port", "abc://localhost:1"])
+def test_no_client_is_made_of_an_address_that_is_none(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would print a traceback half a minute later, when it is deleted."""
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install 'clear-hug[dask]'")
+    monkeypatch.setattr(distributed, "Client", lambda *_, **__: pytest.fail("a client was made"))
+    with pytest.raises(SchedulerError, match=f"no Dask scheduler answers at {address} "), on_scheduler(address):
+        pass
+
+
 def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(SchedulerError, match=r"pip install 'clear-hug\[dask\]'"), on_scheduler("tcp://127.0.0.1:9"):

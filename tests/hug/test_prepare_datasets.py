@@ -103,6 +103,8 @@ def test_ptbxl_from_the_challenges(tmp_path: Path) -> None:
     root = write_challenge(tmp_path / "in", {"HR00001": "426783006"})
     text = _call("prepare", "ptbxl", "--root", root, "--tables", tables, "--out", tmp_path / "out")
     assert "task super: 1 record; CD 0 MI 0 NORM 1 STTC 0" in text
+    words = ("prepare", "ptbxl", "--root", root, "--tables", tables, "--out", tmp_path / "other", "--rate", 500)
+    assert "--rate 500 does not go with --tables" in _call(*words, code=2)
 
 
 def test_the_wrong_folder_is_one_line(tmp_path: Path) -> None:
@@ -111,30 +113,6 @@ def test_the_wrong_folder_is_one_line(tmp_path: Path) -> None:
         assert "Error:" in text
         assert "Traceback" not in text
     assert not (tmp_path / "out").exists()
-
-
-def test_tasks_lists_all_of_them() -> None:
-    text = _call("tasks")
-    for info in TASK_LIST:
-        assert f"{info.data_set}: task {info.name}" in text
-    assert "  CD HYP MI NORM STTC\n" in text
-    assert _call("tasks", "--task", "super").count("task ") == 1
-    assert "no data set has a task 'x'" in _call("tasks", "--task", "x", code=2)
-
-
-def test_tasks_counts_a_store(tmp_path: Path) -> None:
-    codes = {"JS00001": "426177001,164934002", "JS00006": "426177001", "JS00008": "426783006"}
-    root = write_challenge(tmp_path / "in", codes)
-    (root / "JS00006.mat").write_bytes(b"")
-    prepare(csn_source(root), tmp_path / "out")
-    text = " ".join(_call("tasks", "--store", tmp_path / "out", "--task", "csn-corrected").split())
-    assert "csn-corrected (1 flagged records left out)" in text
-    assert "records │ 1 │ 0 │ 1" in text.replace("┃", "│")
-    assert "SB │ 1 │ 0 │ 0" in text
-    assert "task csn " in _call("tasks", "--store", tmp_path / "out")
-    prepare(mimic_source(write_mimic(tmp_path / "mimic", [(10000001, 5)])), tmp_path / "none")
-    assert "no tasks" in _call("tasks", "--store", tmp_path / "none")
-    assert "has no task 'x'" in _call("tasks", "--store", tmp_path / "out", "--task", "x", code=2)
 
 
 def test_the_list_has_ptbxls_own_classes(shared_dir: Path) -> None:

@@ -102,7 +102,7 @@ def test_without_a_split_column_the_seed_decides(folder: Path) -> None:
         ("record,AF,AF\na,1,1\n", "unique"),
         ("record,AF,\na,1,1\n", "not empty"),
         ("record,AF\na,2\n", "row 2, column 'AF': '2' is neither 0 nor 1"),
-        ("record,AF\na,yes\n", "'yes' is neither"),
+        ("record,AF\na,maybe\n", "'maybe' is neither"),
         ("record,AF\na,\n", "'' is neither"),
         ("record,AF\na,nan\n", "'nan' is neither"),
         ("record,AF\na,1,0\n", "3 fields for 2 columns"),
@@ -127,6 +127,8 @@ def test_tables_with_mistakes(folder: Path, text: str, message: str) -> None:
         ("record\tsplit\tAF\na\ttrain\t1\nb\tval\t0\n", "utf-16"),
         ('"Record","Split","AF"\n"a","train","1"\n"b","val","0"\n', "utf-8"),
         ('Record;SPLIT;"AF"\na;train;1.0\nb;val;0.0\n', "utf-8"),
+        ("record,split,AF\na,Train,TRUE\nb,Validation,False\n", "utf-8"),
+        ("record,split,AF\na,TRAINING,yes\nb,Valid,No\n", "utf-8"),
     ],
 )
 def test_tables_as_spreadsheets_write_them(folder: Path, tmp_path: Path, text: str, encoding: str) -> None:

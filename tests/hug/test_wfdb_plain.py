@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +96,8 @@ def test_damaged_samples_are_noted(record: Path) -> None:
 @pytest.mark.parametrize("gain", [1.0, 3.0, -7.0, 1000.0, 0.1, 1 / 3, 204.800003, 1e-30, 1.7e308, 5e-324, 2 - 2**-52])
 def test_every_count(width: int, gain: float) -> None:
     counts = np.arange(-(2**15), 2**15).astype(np.int16)
-    signals = tuple((lead, "uV", gain, True, baseline) for baseline, lead in enumerate(STANDARD_LEADS[:width]))
-    leads = described_leads(signals, "r")
+    signals = tuple((lead, "uV", 1.0, True, baseline) for baseline, lead in enumerate(STANDARD_LEADS[:width]))
+    leads = replace(described_leads(signals, "r"), gain=np.full(width, gain))
     held = np.repeat(counts[:, None], width, axis=1).tobytes()
     for dtype in (np.float64, np.float32):
         with np.errstate(over="ignore"):

@@ -121,7 +121,10 @@ def test_broken_records_are_refused_in_a_sentence(tmp_path: Path, damage: object
     assert "record r" in str(caught.value)
 
 
-@pytest.mark.parametrize(("gain", "message"), [("0", "gain 0"), ("nan", "gain nan"), ("inf", "gain inf")])
+@pytest.mark.parametrize(
+    ("gain", "message"),
+    [("0", "gain 0"), ("nan", "gain nan"), ("inf", "gain inf"), ("1e-300", "gain 1e-300, which makes each")],
+)
 def test_a_gain_that_says_nothing_is_refused(tmp_path: Path, gain: str, message: str) -> None:
     path = made.write_record(tmp_path, "r", SIGNAL[:, :1], leads=("II",))
     header = path.with_suffix(".hea").read_text().splitlines()

@@ -19,6 +19,7 @@ from clear_hug.data.formats.channels import Channel, read_bytes, record_of_chann
 from clear_hug.data.formats.facts import SignalFacts, side_facts
 from clear_hug.data.record import Record, RecordError
 from clear_hug.data.units import millivolts
+from clear_hug.leads import canonical_lead
 
 __all__ = ["read_csv"]
 
@@ -49,6 +50,11 @@ def read_csv(path: str | Path, facts: SignalFacts | None = None) -> Record:
     lines = [line for line in text.splitlines() if line.strip()]
     own = _said_in_comments([line for line in lines if line.lstrip().startswith("#")], path)
     rows = _split([line for line in lines if not line.lstrip().startswith("#")], path)
+    if _is_table_of_labels(rows[0]):
+        raise RecordError(
+            f"record {path.stem}: {path.name} looks like a table of labels (it has a column record); name it with "
+            f"--labels {path.name}, or move it out of the folder"
+        )
     head = _head_length(rows)
     if head == len(rows):
         raise RecordError(f"record {path.stem}: {path.name} holds no line of numbers")
@@ -118,6 +124,20 @@ def _split(lines: list[str], path: Path) -> list[list[str]]:
     if len(rows[-1]) > _MAX_COLUMNS:
         raise RecordError(f"record {path.stem}: {path.name} has {len(rows[-1])} columns, which no ECG has")
     return rows
+
+
+def _is_table_of_labels(names: list[str]) -> bool:
+    """A column `record`, as `clear_hug.data.label_table` needs, and none that is a lead."""
+    bare = [name.strip().strip("'\"").strip() for name in names]
+    return "record" in (name.casefold() for name in bare) and not any(_is_lead(name) for name in bare)
+
+
+def _is_lead(name: str) -> bool:
+    try:
+        canonical_lead(_UNIT.sub(r"\1", name))
+    except ValueError:
+        return False
+    return True
 
 
 def _head_length(rows: list[list[str]]) -> int:
