@@ -11,9 +11,12 @@ from pathlib import Path
 from time import perf_counter, process_time
 
 import numpy as np
+import torch
 from threadpoolctl import threadpool_limits
 
 from clear_hug.data import BeatStore, PrepareSettings, Source, prepare, wfdb_source
+from clear_hug.data.batch import SignalBatch
+from clear_hug.data.dataset import BeatDataset
 from clear_hug.data.prepare import reader_for
 from clear_hug.data.row import prepare_file
 from preparation.published import published_record
@@ -97,3 +100,17 @@ def random_access(read: Callable[[np.ndarray], object], records: int, batch: int
         read(rng.integers(0, records, batch))
         done += batch
     return done / (process_time() - begin)
+
+
+def cut_on_gpu(store: BeatStore) -> float:
+    """Records per second of cutting the tokens of a batch on the GPU, from signals that are there."""
+    batch = BeatDataset(store, cut_later=True).load_batch(np.arange(min(256, len(store)))).to("cuda")
+    assert isinstance(batch, SignalBatch)
+    batch.cut()
+    start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
+    for _ in range(20):
+        batch.cut()
+    stop.record()
+    torch.cuda.synchronize()
+    return len(batch) * 20_000 / start.elapsed_time(stop)
