@@ -10,8 +10,8 @@ Set OMP_NUM_THREADS=1, so that no library starts threads of its own.
 
 Simulated 12-lead records of 10 s at 500 Hz are written as WFDB files and read again and again until there are enough.
 Each is prepared in full: read, checked, beats found, resampled, cut, stored. The published per-record work (written
-from its description, `preparation/published.py`) runs on the same files, before and after; it stores nothing, and our
-work up to the tokens alone is timed as well. Rates are per second of
+from its description, `preparation/published.py`) runs on the same files, a few at a time in between; it stores nothing,
+and our work up to the tokens alone is timed as well. Rates are per second of
 processor time, so that other work on the machine does not count; the wall clock is printed beside them.
 """
 
@@ -33,11 +33,11 @@ from clear_hug.data.dataset import BeatDataset
 from clear_hug.simulate import write_dataset
 from preparation.measure import (
     Rate,
+    SideBySide,
     cut_on_gpu,
     opening_seconds,
     peak_megabytes,
     prepared,
-    prepared_alone,
     published,
     random_access,
     repeated,
@@ -53,8 +53,10 @@ from preparation.report import (
 )
 from preparation.stages import own_stages
 
-_STAGED = 500
+_STAGED = 1000
 """Records whose stages are timed, and that are prepared with nothing stored."""
+_BREAKS = 20
+"""In the preparation of a store, for what it is compared with."""
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -86,21 +88,19 @@ def main(arguments: list[str] | None = None) -> int:
         originals = min(options.originals, options.records)
         write_dataset(base / "sim", originals, seed=1)
         source = repeated(base / "sim", options.records)
-        spent: dict[str, float] = {}
-        half = max(1, options.published // 2)
-        published(source, range(1), {})  # loads what is loaded once
-        prepared(repeated(base / "sim", 1), base / "first", "tokens", 1)
-        theirs = published(source, range(min(half, options.records)), spent)
-        alone = prepared_alone(source, range(min(_STAGED, options.records)))
+        modes = options.stores.split(",")
+        steps = _BREAKS * len(modes)
+        beside = SideBySide(source, -(-options.published // steps), -(-_STAGED // steps))
+        once = repeated(base / "sim", 1)  # loads what is loaded once
+        published(once, range(1), {})
+        prepared(once, base / "first", "tokens", 1, lambda: None, 0)
         ours: dict[str, Rate] = {}
         peaks = [peak_megabytes()]
-        for mode in options.stores.split(","):
-            _, ours[mode] = prepared(source, base / mode, mode, workers)
+        for mode in modes:
+            _, ours[mode] = prepared(source, base / mode, mode, workers, beside.step, _BREAKS)
             peaks.append(peak_megabytes())
-        alone += prepared_alone(source, range(min(_STAGED, options.records)))
-        theirs += published(source, range(min(half, options.records)), spent)
-        named = {"up to the tokens": alone, **{f"store of {mode}": rate for mode, rate in ours.items()}}
-        figures = report_rates(named, theirs, spent) + _stages(source)
+        named = {"up to the tokens": beside.alone, **{f"store of {mode}": rate for mode, rate in ours.items()}}
+        figures = report_rates(named, beside.theirs, beside.spent) + _stages(source)
         later = ", ".join(f"{peak:.0f} after the store of {mode}" for mode, peak in zip(ours, peaks[1:], strict=True))
         print(f"peak memory of this process, MB: {peaks[0]:.0f} before, {later}")
         for when, peak in zip(("before", *(f"store of {mode}" for mode in ours)), peaks, strict=True):

@@ -47,11 +47,66 @@ def repeated(folder: Path, records: int) -> Source:
     return Source("wfdb", made.root, names, paths, np.zeros(records, np.int8))
 
 
-def prepared(source: Source, out: Path, mode: str, workers: int) -> tuple[BeatStore, Rate]:
-    """Prepare all of it; the processor time of several workers is not known here, the wall clock stands for it."""
+class SideBySide:
+    """The published work, and ours up to the tokens, a few records at a time in between other work.
+
+    A machine's speed changes from minute to minute; what is compared has to see the same of it.
+
+    Args:
+        source: of the records, which are taken in turn.
+        published: records of a step that the published work gets.
+        alone: records of a step that are prepared with nothing stored.
+    """
+
+    def __init__(self, source: Source, published: int, alone: int) -> None:
+        self._source, self._counts, self._steps = source, (published, alone), 0
+        self.theirs = self.alone = Rate(0, 0.0, 0.0)
+        self.spent: dict[str, float] = {}
+        """Seconds of processor time of each stage of the published work."""
+
+    def step(self) -> None:
+        """One step of both."""
+        theirs, alone = (self._rows(count) for count in self._counts)
+        self.theirs += published(self._source, theirs, self.spent)
+        self.alone += prepared_alone(self._source, alone)
+        self._steps += 1
+
+    def _rows(self, count: int) -> range:
+        records = len(self._source.names)
+        count = min(count, records)
+        start = self._steps * count % (records - count + 1)
+        return range(start, start + count)
+
+
+def prepared(
+    source: Source, out: Path, mode: str, workers: int, between: Callable[[], None], times: int
+) -> tuple[BeatStore, Rate]:
+    """Prepare all of it; the processor time of several workers is not known here, the wall clock stands for it.
+
+    Args:
+        source: of the records.
+        out: where the store goes.
+        mode: of the store.
+        workers: processes.
+        between: is called in between, so many times; the time it takes does not count.
+        times: see above; with several workers, afterwards.
+    """
+    marks = [len(source.names) * time // times for time in range(times)] if workers == 1 else []
+    paused = Rate(0, 0.0, 0.0)
+
+    def on_chunk(done: int, _: int) -> None:
+        nonlocal paused
+        wall, cpu = perf_counter(), process_time()
+        while marks and done >= marks[0]:
+            marks.pop(0)
+            between()
+        paused += Rate(0, perf_counter() - wall, process_time() - cpu)
+
     wall, cpu = perf_counter(), process_time()
-    store = prepare(source, out, PrepareSettings(), store=mode, workers=workers).store
-    wall, cpu = perf_counter() - wall, process_time() - cpu
+    store = prepare(source, out, PrepareSettings(), store=mode, workers=workers, on_chunk=on_chunk).store
+    wall, cpu = perf_counter() - wall - paused.wall, process_time() - cpu - paused.cpu
+    for _ in range(0 if workers == 1 else times):
+        between()
     return store, Rate(len(store), wall, cpu if workers == 1 else wall * workers)
 
 

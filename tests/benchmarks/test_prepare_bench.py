@@ -10,7 +10,7 @@ import pytest
 
 from clear_hug.data.official import official_tokens
 from clear_hug.simulate import write_dataset
-from preparation.measure import random_access, repeated
+from preparation.measure import SideBySide, prepared, random_access, repeated
 from preparation.published import STAGES, cut, published_record
 from prepare_bench import main, parse
 
@@ -37,6 +37,23 @@ def test_records_are_repeated_in_turn(tmp_path: Path) -> None:
     source = repeated(tmp_path, 5)
     assert source.paths == ("sim00000", "sim00001", "sim00000", "sim00001", "sim00000")
     assert len(set(source.names)) == 5
+
+
+def test_what_is_compared_takes_turns(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "in", 2, seed=0)
+    source = repeated(tmp_path / "in", 300)  # three chunks
+    beside = SideBySide(source, published=1, alone=2)
+    seen: list[int] = []
+
+    def between() -> None:
+        seen.append(len(list((tmp_path / "out.partial").glob("chunks/*.json"))))
+        beside.step()
+
+    store, rate = prepared(source, tmp_path / "out", "tokens", 1, between, 3)
+    assert len(store) == rate.records == 300
+    assert seen == [0, 1, 2]
+    assert (beside.theirs.records, beside.alone.records) == (3, 6)
+    assert tuple(beside.spent) == STAGES
 
 
 def test_random_access_counts_records() -> None:
