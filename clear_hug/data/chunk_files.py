@@ -53,15 +53,18 @@ def write_chunk(partial: Path, layout: StoreLayout, rows: range, prepared: Itera
 
     if layout.mode == "tokens":
         shard = int(np.searchsorted(layout.starts, rows.start, side="right")) - 1
-        write_rows(partial / layout.shard_files[shard], rows.start - layout.starts[shard], tokens())
+        large = partial / layout.shard_files[shard]
+        write_rows(large, rows.start - layout.starts[shard], tokens())
     else:
         for _ in tokens():
             pass
-        write_rows(partial / "gain.npy", rows.start, [np.stack([signal.gain for signal in signals])])
+        large = partial / "gain.npy"
+        write_rows(large, rows.start, [np.stack([signal.gain for signal in signals])])
         with replacing(signal_file(partial, rows)) as temporary:
             np.save(temporary, np.concatenate([signal.samples for signal in signals]))
     for name, values in small.items():
         write_rows(partial / f"{name}.npy", rows.start, [np.stack(values)])
+    _to_disk([large, *(partial / f"{name}.npy" for name in small)])
     # In one line, which the JSON encoder writes several times faster than it indents.
     write_text(marker(partial, rows), json.dumps(entries, ensure_ascii=False, allow_nan=False) + "\n")
     return sum(bool(entry["flag"]) for entry in entries)
@@ -86,7 +89,7 @@ def write_shard(path: Path, parts: Sequence[Path], shape: tuple[int, int]) -> No
         header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.int16)), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(stream, header)
         for part in parts:
-            stream.write(np.ascontiguousarray(np.load(part, allow_pickle=False)).data)
+            stream.write(np.load(part, mmap_mode="r", allow_pickle=False).data)  # no copy on the way
 
 
 def marker(partial: Path, rows: range) -> Path:
@@ -110,7 +113,13 @@ def write_rows(path: Path, first: int, values: Iterable[NDArray[np.generic]]) ->
         stream.seek(array.offset + first * array[:1].nbytes)
         while together := list(islice(rows, _WRITTEN_TOGETHER)):
             _write_all(stream, together)
-        os.fsync(stream.fileno())
+
+
+def _to_disk(paths: Iterable[Path]) -> None:
+    """Wait until the files are there, all of them at a time: the first one takes most of the others along."""
+    for path in paths:
+        with path.open("r+b", buffering=0) as stream:
+            os.fsync(stream.fileno())
 
 
 def _write_all(stream: FileIO, pieces: list[memoryview]) -> None:
