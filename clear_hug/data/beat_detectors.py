@@ -85,7 +85,7 @@ def available_detectors() -> tuple[list[NamedDetector], dict[str, str]]:
             if package is not None:
                 importlib.import_module(package)
         except ImportError as error:
-            absent[name] = f"not run: {error} (pip install {package})"
+            absent[name] = f"not run: {error} (pip install 'clear-hug[detectors]')"
         else:
             ready.append(NamedDetector(name, detect))
     return ready, absent

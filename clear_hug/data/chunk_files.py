@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from io import FileIO
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,12 @@ from clear_hug.data.signal_rows import StoredSignal
 from clear_hug.data.store_format import StoreLayout
 from clear_hug.files import replacing, write_text
 
-__all__ = ["CHUNKS", "marker", "signal_file", "write_chunk", "write_shard"]
+__all__ = ["CHUNKS", "marker", "signal_file", "write_chunk", "write_rows", "write_shard"]
 
 CHUNKS = "chunks"
 _ROW_ARRAYS = ("valid", "seconds", "r_index")
+_WRITTEN_TOGETHER = 4
+"""Rows of tokens: as many as a second-level cache holds."""
 
 
 def write_chunk(partial: Path, layout: StoreLayout, rows: range, prepared: Iterable[PreparedRow]) -> int:
@@ -29,7 +33,7 @@ def write_chunk(partial: Path, layout: StoreLayout, rows: range, prepared: Itera
         partial: folder of the partial store.
         layout: its arrays; a chunk lies within one shard.
         rows: consecutive row numbers.
-        prepared: one result per row; asked for one by one, so that tokens are written while they are in the cache.
+        prepared: one result per row; asked for a few at a time, so that tokens are written while they are in the cache.
 
     Returns:
         How many of them are flagged.
@@ -49,15 +53,18 @@ def write_chunk(partial: Path, layout: StoreLayout, rows: range, prepared: Itera
 
     if layout.mode == "tokens":
         shard = int(np.searchsorted(layout.starts, rows.start, side="right")) - 1
-        _write_rows(partial / layout.shard_files[shard], rows.start - layout.starts[shard], tokens())
+        large = partial / layout.shard_files[shard]
+        write_rows(large, rows.start - layout.starts[shard], tokens())
     else:
         for _ in tokens():
             pass
-        _write_rows(partial / "gain.npy", rows.start, [np.stack([signal.gain for signal in signals])])
+        large = partial / "gain.npy"
+        write_rows(large, rows.start, [np.stack([signal.gain for signal in signals])])
         with replacing(signal_file(partial, rows)) as temporary:
             np.save(temporary, np.concatenate([signal.samples for signal in signals]))
     for name, values in small.items():
-        _write_rows(partial / f"{name}.npy", rows.start, [np.stack(values)])
+        write_rows(partial / f"{name}.npy", rows.start, [np.stack(values)])
+    _to_disk([large, *(partial / f"{name}.npy" for name in small)])
     # In one line, which the JSON encoder writes several times faster than it indents.
     write_text(marker(partial, rows), json.dumps(entries, ensure_ascii=False, allow_nan=False) + "\n")
     return sum(bool(entry["flag"]) for entry in entries)
@@ -82,7 +89,7 @@ def write_shard(path: Path, parts: Sequence[Path], shape: tuple[int, int]) -> No
         header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.int16)), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(stream, header)
         for part in parts:
-            stream.write(np.ascontiguousarray(np.load(part, allow_pickle=False)).data)
+            stream.write(np.load(part, mmap_mode="r", allow_pickle=False).data)  # no copy on the way
 
 
 def marker(partial: Path, rows: range) -> Path:
@@ -95,16 +102,31 @@ def signal_file(partial: Path, rows: range) -> Path:
     return partial / CHUNKS / f"{rows.start:09d}.npy"
 
 
-def _write_rows(path: Path, first: int, values: Iterable[NDArray[np.generic]]) -> None:
+def write_rows(path: Path, first: int, values: Iterable[NDArray[np.generic]]) -> None:
     """Overwrite rows of a `.npy` file, from the row `first` on; each value holds one or more of them.
 
     Not through a memory map: on a full disk that would end the process, where this is an ordinary error.
     """
     array = np.load(path, mmap_mode="r", allow_pickle=False)
+    rows = (np.ascontiguousarray(row, dtype=array.dtype).data.cast("B") for row in values)
     with path.open("r+b", buffering=0) as stream:
         stream.seek(array.offset + first * array[:1].nbytes)
-        for row in values:
-            left = np.ascontiguousarray(row, dtype=array.dtype).data.cast("B")
-            while left:  # a write may stop short, of a signal or at the end of the disk
-                left = left[stream.write(left) :]
-        os.fsync(stream.fileno())
+        while together := list(islice(rows, _WRITTEN_TOGETHER)):
+            _write_all(stream, together)
+
+
+def _to_disk(paths: Iterable[Path]) -> None:
+    """Wait until the files are there, all of them at a time: the first one takes most of the others along."""
+    for path in paths:
+        with path.open("r+b", buffering=0) as stream:
+            os.fsync(stream.fileno())
+
+
+def _write_all(stream: FileIO, pieces: list[memoryview]) -> None:
+    """Several pieces by one call where the system has it: it sets aside larger pages for them then."""
+    written = os.writev(stream.fileno(), pieces) if hasattr(os, "writev") else 0
+    for piece in pieces:
+        left = piece[written:]
+        written = max(written - len(piece), 0)
+        while left:  # a write may stop short, of a signal or at the end of the disk
+            left = left[stream.write(left) :]

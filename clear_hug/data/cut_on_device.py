@@ -1,4 +1,4 @@
-"""Tokens out of stored signals by one gather, on whatever device the signals are."""
+"""Tokens out of stored signals by one gather, on whatever device the signals are; by a compiled kernel on a CPU."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from clear_hug.data import native
 from clear_hug.data.signal_rows import SignalRows
 
 __all__ = ["cut_on_device", "cut_rows"]
@@ -31,6 +32,8 @@ def cut_on_device(
     Returns:
         float32 [B, L, T, S], mV, the R peak at sample S//2, zero outside the beat and where `valid` is False.
     """
+    if native.KERNELS is not None and samples.device.type == "cpu" and samples.dtype == torch.int16:
+        return _cut_compiled(samples, length, gain, r_index, valid, beat_samples)
     batch, padded, leads = samples.shape
     slots = r_index.shape[1]
     peaks = r_index.long()  # [B, T]
@@ -48,6 +51,19 @@ def cut_on_device(
     factor = gain[..., None] * valid  # [B, L, T]
     found = found.view(batch, slots, beat_samples, leads).permute(0, 3, 1, 2)  # [B, L, T, S]
     return (found.to(gain.dtype) * factor[..., None]).contiguous()
+
+
+def _cut_compiled(
+    samples: Tensor, length: Tensor, gain: Tensor, r_index: Tensor, valid: Tensor, beat_samples: int
+) -> Tensor:
+    """The same bits by the compiled kernel."""
+    batch, padded, leads = samples.shape
+    tokens = np.empty((*valid.shape, beat_samples), dtype=np.float32)
+    every = np.arange(batch)
+    begin = padded * every
+    spans = (begin, begin + length.numpy(), gain.numpy(), r_index.numpy().astype(np.int32), valid.numpy())
+    native.KERNELS.cut_stored(samples.numpy().reshape(-1, leads), 0, *spans, every, every, tokens)
+    return torch.from_numpy(tokens)
 
 
 def cut_rows(

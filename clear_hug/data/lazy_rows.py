@@ -77,8 +77,9 @@ class LazyRows(ABC):
         return np.flatnonzero(rows)
 
     def _checked(self, rows: NDArray[np.integer]) -> NDArray[np.int64]:
-        if rows.min() >= 0 and rows.max() < len(self):
-            return rows.astype(np.int64)
+        found = rows.astype(np.int64)
+        if found.view(np.uint64).max() < len(self):  # negative ones are the largest then
+            return found
         wrong = (rows < -len(self)) | (rows >= len(self))
         if wrong.any():
             raise IndexError(f"row {rows[wrong][0]} is out of bounds for {len(self)} rows")
@@ -121,5 +122,5 @@ class ShardedRows(LazyRows):
 
     def _shard(self, number: int) -> NDArray[Any]:
         if number not in self._open:
-            self._open[number] = self._load(number).view(np.ndarray)
+            self._open[number] = self._load(number)
         return self._open[number]

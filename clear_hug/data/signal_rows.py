@@ -79,12 +79,28 @@ class SignalShards:
     def one(self, row: int) -> StoredSignal:
         """One recording, as a view of its file."""
         shard = int(np.searchsorted(self._starts, row, side="right")) - 1
-        if shard not in self._open:
-            self._open[shard] = self._load(shard)
         base = self._offsets[self._starts[shard]]
         return StoredSignal(
-            self._open[shard][self._offsets[row] - base : self._offsets[row + 1] - base], self._gain[row]
+            self._shard(shard)[self._offsets[row] - base : self._offsets[row + 1] - base], self._gain[row]
         )
+
+    def cut(
+        self, rows: NDArray[np.int64], r_index: NDArray[np.int32], valid: NDArray[np.bool_], beat_samples: int
+    ) -> NDArray[np.float32]:
+        """Tokens [n, L, T, S] of several recordings [n], straight from the files; with compiled kernels only.
+
+        Args:
+            rows: [n].
+            r_index: int32 [R, T], of all recordings.
+            valid: bool [R, L, T], of all recordings.
+            beat_samples: S.
+        """
+        tokens = np.empty((len(rows), *valid.shape[1:], beat_samples), dtype=np.float32)
+        spans = (self._offsets[:-1], self._offsets[1:], self._gain, r_index, valid)
+        for shard, mine in self._by_shard(rows):
+            base = int(self._offsets[self._starts[shard]])
+            native.KERNELS.cut_stored(self._shard(shard), base, *spans, rows[mine], mine, tokens)
+        return tokens
 
     def take(self, rows: NDArray[np.int64]) -> SignalRows:
         """A copy of several recordings."""
@@ -94,6 +110,18 @@ class SignalShards:
         for place, row in enumerate(rows):
             samples[place, : length[place]] = self.one(int(row)).samples
         return SignalRows(samples, length, gain)
+
+    def _by_shard(self, rows: NDArray[np.int64]) -> list[tuple[int, NDArray[np.int64]]]:
+        """Which of the rows, by their places among them, lie in each shard."""
+        if len(self._starts) == 1:
+            return [(0, np.arange(len(rows)))]
+        shards = self._starts.searchsorted(rows, side="right") - 1
+        return [(int(shard), np.flatnonzero(shards == shard)) for shard in np.unique(shards)]
+
+    def _shard(self, number: int) -> NDArray[np.int16]:
+        if number not in self._open:
+            self._open[number] = self._load(number)
+        return self._open[number]
 
 
 class CutRows(LazyRows):
@@ -118,7 +146,8 @@ class CutRows(LazyRows):
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """See `LazyRows.take`."""
+        if native.KERNELS is not None:
+            return self._signals.cut(rows, self._r_index, self._valid, self.shape[-1])
         from clear_hug.data.cut_on_device import cut_rows  # PyTorch, which a store of tokens does without
 
-        signals = self._signals.take(rows)
-        return cut_rows(signals, np.asarray(self._r_index[rows]), np.asarray(self._valid[rows]), self.shape[-1])
+        return cut_rows(self._signals.take(rows), self._r_index[rows], self._valid[rows], self.shape[-1])

@@ -257,7 +257,7 @@ class BeatStore:
             raise StoreError(f"{path} cannot be read ({error}); prepare the store with --overwrite") from error
         if array.shape != spec.shape or array.dtype != spec.dtype:
             raise StoreError(f"{path} holds {array.dtype} {array.shape} instead of {spec.dtype} {spec.shape}")
-        return array
+        return array.view(np.ndarray)  # still mapped: rows of a memmap object take several times as long to index
 
     def _column(self, name: str) -> list[str]:
         """One column of the table of records; the others are not kept, since there may be a million rows."""

@@ -194,6 +194,29 @@ py::tuple cut(const Rows &rows, const Indices &place, int64_t slots, int64_t sam
   return py::make_tuple(tokens, valid, seconds, kept);
 }
 
+// Rows `row` of a store to rows `target` of `tokens`; their samples lie in one shard.
+void cut_stored(const Array<int16_t> &samples, int64_t base, const Indices &begin, const Indices &end, const Rows &gain,
+                const Array<int32_t> &place, const Array<bool> &valid, const Indices &row, const Indices &target,
+                py::array_t<float> tokens) {
+  require(samples.ndim() == 2 && tokens.ndim() == 4 && (tokens.flags() & py::array::c_style), "[..][leads] to tokens");
+  const int64_t all = begin.size(), count = row.size();
+  const int64_t leads = tokens.shape(1), slots = tokens.shape(2), width = tokens.shape(3);
+  require(samples.shape(1) == leads && end.size() == all && target.size() == count && gain.ndim() == 2 &&
+              gain.shape(0) == all && gain.shape(1) == leads && place.ndim() == 2 && place.shape(0) == all &&
+              place.shape(1) == slots && valid.ndim() == 3 && valid.shape(0) == all && valid.shape(1) == leads &&
+              valid.shape(2) == slots,
+          "shapes differ");
+  for (int64_t b = 0; b < count; ++b) {
+    const int64_t record = row.data()[b];
+    require(record >= 0 && record < all && target.data()[b] >= 0 && target.data()[b] < tokens.shape(0), "no such row");
+    const int64_t first = begin.data()[record], last = end.data()[record];
+    require(base <= first && first <= last && last - base <= samples.shape(0), "a recording beyond its shard");
+  }
+  const Stored stored{samples.data(), begin.data(), end.data(), gain.data(), place.data(), valid.data(), row.data(),
+                      target.data(),  base,         count,      leads,       slots,        width};
+  kernels().cut_stored(stored, tokens.mutable_data());
+}
+
 } // namespace
 
 void bind_beats(py::module_ &m) {
@@ -208,6 +231,8 @@ void bind_beats(py::module_ &m) {
   m.def("pieces", &pieces);
   m.def("correlate", &correlate);
   m.def("cut", &cut);
+  m.def("cut_stored", &cut_stored, py::arg(), py::arg(), py::arg(), py::arg(), py::arg(), py::arg(), py::arg(),
+        py::arg(), py::arg(), py::arg().noconvert()); // the last one is written to, so no copy will do
 }
 
 } // namespace clear_signal

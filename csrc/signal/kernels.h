@@ -33,6 +33,17 @@ struct Grid {
   int32_t *seconds, *place;
 };
 
+// The recordings of a store of signals, of which `count` are wanted, and the grid for their tokens.
+struct Stored {
+  const int16_t *samples;      // [..][leads], of one shard
+  const int64_t *begin, *end;  // [all], of each one's samples, counted from `base` before the shard's first
+  const float *gain;           // [all][leads], mV per step
+  const int32_t *place;        // [all][slots], R peaks, -1 from the first empty slot on
+  const bool *valid;           // [all][leads][slots]
+  const int64_t *row, *target; // [count], which ones, and which row of the tokens is for each
+  int64_t base, count, leads, slots, width;
+};
+
 // Short pieces of a recording and others to compare them with; see correlate.h.
 struct Pieces {
   const float *mine, *theirs; // [count][leads][width], [others][leads][width]
@@ -92,6 +103,8 @@ struct Kernels {
   void (*window_medians)(const float *rows, int64_t leads, int64_t n, const int64_t *starts, int64_t windows,
                          int64_t size, float *out);
   void (*quantise)(const float *rows, int64_t leads, int64_t n, int16_t *out, float *gain);
+  // Tokens [rows][leads][slots][width].
+  void (*cut_stored)(const Stored &stored, float *tokens);
 };
 
 namespace generic {

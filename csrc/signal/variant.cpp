@@ -9,6 +9,7 @@
 #include "filter.h"
 #include "running.h"
 #include "select.h"
+#include "stored.h"
 #include "tokens.h"
 #include "windows.h"
 
@@ -22,7 +23,7 @@ namespace {
 const Kernels kKernels = {
     CK_STRING(CK_ISA), filter,          filter_around, decode,      range,          lead_facts,   ranked,
     running_median,    running_maximum, cell_extremes, weighed_sum, slope_energy,   lead_weights, compare_leads,
-    strongest,         pieces,          correlate,     cut,         window_medians, quantise};
+    strongest,         pieces,          correlate,     cut,         window_medians, quantise,     cut_stored};
 
 } // namespace
 

@@ -15,14 +15,16 @@ import numpy as np
 import pytest
 import scipy.signal
 import synthetic_ecg as made
+import torch
 from hypothesis import given, settings
 
-from clear_hug.data import PrepareSettings, native, prepare, prepare_record, read_wfdb, wfdb_source
+from clear_hug.data import BeatStore, PrepareSettings, native, prepare, prepare_record, read_wfdb, wfdb_source
 from clear_hug.data.arm_leg import arm_leg_score
 from clear_hug.data.beat_candidates import search_beats
 from clear_hug.data.beat_evidence import rhythm
 from clear_hug.data.beat_settings import BeatSettings
 from clear_hug.data.beat_windows import beat_pieces, strongest_places
+from clear_hug.data.cut_on_device import cut_on_device
 from clear_hug.data.fir import fir_filter
 from clear_hug.data.lead_comparison import compare_leads
 from clear_hug.data.order_statistics import cell_count, cell_extremes, ranked, running_maximum, running_median
@@ -212,6 +214,27 @@ def test_tokens_and_stored_signals(peaks: set[int], beats: int, beat_samples: in
     same(lambda: quantise(signal[: 1 + len(peaks)] * np.float32(1.5)))
 
 
+@settings(deadline=None, max_examples=60)
+@given(
+    lengths=st.lists(st.integers(1, 300), min_size=1, max_size=4),
+    leads=st.sampled_from([1, 2, 11, 12, 13]),
+    beats=st.integers(1, 9),
+    beat_samples=st.integers(1, 160),
+)
+def test_tokens_out_of_stored_signals(lengths: list[int], leads: int, beats: int, beat_samples: int) -> None:
+    rng = np.random.default_rng(beat_samples)
+    samples = np.zeros((len(lengths), max(lengths) + 1, leads), dtype=np.int16)
+    r_index = np.full((len(lengths), beats), -1)
+    for row, length in enumerate(lengths):
+        samples[row, :length] = rng.integers(-32767, 32768, (length, leads))
+        peaks = np.sort(rng.choice(length, min(int(rng.integers(0, beats + 1)), length), replace=False))
+        r_index[row, : len(peaks)] = peaks
+    gain = rng.uniform(1e-5, 1e-3, (len(lengths), leads)).astype(np.float32)
+    valid = rng.random((len(lengths), leads, beats)) < 0.8
+    given_ = [torch.from_numpy(array) for array in (samples, np.array(lengths), gain, r_index, valid)]
+    same(lambda: cut_on_device(*given_, beat_samples).numpy())
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     count=st.integers(1, 1234), leads=st.sets(st.integers(0, 11), max_size=12), scale=st.sampled_from([0.0, 1.0, 1e4])
@@ -275,15 +298,20 @@ def test_whole_stores(tmp_path: Path, mode: str) -> None:
     assert files == sorted(path.name for path in other.iterdir())
     for name in files:
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
+    same(lambda: BeatStore.open(one).tokens[[2, 0, 3, 3]])
+    same(lambda: BeatStore.open(one).tokens[1])
 
 
 DIGEST = """
-import hashlib, sys
+import hashlib, sys, tempfile
 from pathlib import Path
-from clear_hug.data import PrepareSettings, native, prepare_record, read_wfdb
+from clear_hug.data import PrepareSettings, native, prepare, prepare_record, read_wfdb, wfdb_source
 digest = hashlib.sha256()
 for header in sorted(Path(sys.argv[1]).glob("*.hea")):
     digest.update(prepare_record(read_wfdb(header), PrepareSettings()).tokens.tobytes())
+with tempfile.TemporaryDirectory() as folder:
+    store = prepare(wfdb_source(Path(sys.argv[1])), Path(folder) / "out", store="signals").store
+    digest.update(store.tokens[:].tobytes())
 print(native.KERNELS and native.KERNELS.isa(), digest.hexdigest())
 """
 

@@ -25,6 +25,7 @@ from clear_hug.data import (
     wfdb_source,
 )
 from clear_hug.data import store_writer as writer_module
+from clear_hug.data.chunk_files import write_rows
 from clear_hug.data.store_format import MANIFEST
 
 RECORDS = 9
@@ -52,6 +53,21 @@ def test_every_row_is_its_own_record(folder: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(store.tokens[number], row.tokens)
         np.testing.assert_array_equal(store.r_index[number], row.r_index)
     assert not store.tokens[4].any()
+
+
+@pytest.mark.parametrize("short", [0, 1, 5, 1600, 10**6, None])
+def test_writes_that_stop_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short: int | None) -> None:
+    wanted = np.random.default_rng(0).standard_normal((9, 20, 10)).astype(np.float32)
+    np.save(tmp_path / "rows.npy", np.zeros((12, 20, 10), dtype=np.float32))
+    if short is None:
+        monkeypatch.delattr(os, "writev", raising=False)  # as on Windows
+    else:
+        monkeypatch.setattr(os, "writev", lambda file, held: os.write(file, b"".join(held)[:short]), raising=False)
+    write_rows(tmp_path / "rows.npy", 2, wanted)
+    written = np.load(tmp_path / "rows.npy")
+    np.testing.assert_array_equal(written[2:11], wanted)
+    assert not written[:2].any()
+    assert not written[11:].any()
 
 
 class Killed(BaseException):

@@ -12,7 +12,7 @@ import pytest
 import synthetic_ecg as made
 import torch
 
-from clear_hug.data import BeatStore, PrepareSettings, StoreError, prepare, wfdb_source
+from clear_hug.data import BeatStore, PrepareSettings, StoreError, native, prepare, wfdb_source
 from clear_hug.data import store_writer as writer_module
 from clear_hug.data.cut_on_device import cut_on_device
 from clear_hug.data.lazy_rows import LazyRows
@@ -62,7 +62,9 @@ def test_shards_hold_the_same_rows(stores: dict[str, BeatStore]) -> None:
     assert shards.manifest["shards"] == [0, 4, 8]
     assert sorted(path.name for path in shards.path.glob("tokens*")) == ["tokens_0.npy", "tokens_1.npy", "tokens_2.npy"]
     assert isinstance(shards.tokens, LazyRows)
-    assert isinstance(whole.tokens, np.memmap)
+    assert isinstance(whole.tokens, np.ndarray)
+    assert not whole.tokens.flags.owndata  # mapped, not read
+    assert not whole.tokens.flags.writeable
     np.testing.assert_array_equal(np.asarray(shards.tokens), whole.tokens)
     shards.verify()
 
@@ -112,8 +114,9 @@ def test_the_signal_of_a_record(stores: dict[str, BeatStore]) -> None:
         _ = stores["whole"].signals
 
 
+@pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("beat_samples", [2, 61, 150])
-def test_cutting_on_a_device_is_cutting(beat_samples: int) -> None:
+def test_cutting_on_a_device_is_cutting(beat_samples: int, compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     from clear_hug.data import cut_tokens
 
     rng = np.random.default_rng(0)
@@ -128,9 +131,24 @@ def test_cutting_on_a_device_is_cutting(beat_samples: int) -> None:
         truth[number] = cut_tokens(signal, np.array(r), fs=100.0, beats=6, beat_samples=beat_samples).tokens
     valid = np.repeat((r_index >= 0)[:, None], 2, axis=1)
     given = (samples, np.array(lengths), np.tile(np.float32([0.5, 0.25]), (3, 1)), r_index, valid)
+    if not compiled:
+        monkeypatch.setattr(native, "KERNELS", None)
     cut = cut_on_device(*map(torch.from_numpy, given), beat_samples)  # type: ignore[misc]
     np.testing.assert_array_equal(cut.numpy(), truth)
     assert cut.is_contiguous()
+
+
+@pytest.mark.skipif(native.KERNELS is None, reason="clear_hug._signal is not installed")
+def test_a_damaged_store_gives_no_other_memory(stores: dict[str, BeatStore]) -> None:
+    signals, shape = stores["signals"].signals, stores["signals"].valid.shape
+    r_index, valid = np.array(stores["signals"].r_index), np.ones(shape, dtype=bool)
+    r_index[0, :] = [10**9, 3, 2_000_000_000, 50, 40, 2**31 - 1, 7]
+    assert np.isfinite(signals.cut(np.array([0, 10]), r_index, valid, 81)).all()
+    for rows in ([RECORDS], [-1]):
+        with pytest.raises(ValueError, match="no such row"):
+            signals.cut(np.array(rows), r_index, valid, 81)
+    with pytest.raises(ValueError, match="shapes differ"):
+        signals.cut(np.array([0]), r_index[1:], valid, 81)
 
 
 def test_rounding() -> None:
