@@ -10,8 +10,9 @@ import torch
 Call = Callable[[], object]
 Clock = Callable[[Sequence[Call]], float]
 
-# GPU cycles slept before timed calls, for each of them, so that their kernels are queued by the time the GPU is free.
-_HEAD_START = 1_000_000
+# GPU cycles slept before timed calls, for each of them, so that their kernels are queued by the time the GPU is free:
+# half a millisecond was too little for some backward passes.
+_HEAD_START = 3_000_000
 
 
 def clock_for(device: torch.device) -> Clock:

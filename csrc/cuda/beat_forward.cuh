@@ -7,7 +7,8 @@
 namespace clear_cuda {
 
 // Beats per lead whose log-sum-exps are kept until the end and written in one run. A column's, which lie as far apart
-// as its leads, are pieces of as many memory sectors: one by one they took 3 % of the kernel's time on an H200.
+// as its leads, are pieces of as many memory sectors: one by one they took some percent of the kernel's time on an
+// H200.
 constexpr int64_t kHeldBeats = 32;
 
 template <typename T, int kDim> struct BeatForwardShared {

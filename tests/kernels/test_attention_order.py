@@ -48,20 +48,26 @@ def taken(leads: int = 12, use: Use = "packed", **query: Any) -> str:
 def test_local_heartbeats_of_twelve_leads_take_cuda_on_hopper(head_dim: int, gpu: dict[str, Any]) -> None:
     local: dict[str, Any] = {"use": "local", "head_dim": head_dim}
     assert taken(**local) == taken(**local, dtype=torch.bfloat16) == "cuda"
-    others = [taken(8, **local), taken(**local, dtype=SINGLE), taken(**local | {"use": "visible"})]
+    others = [taken(8, **local), taken(**local | {"use": "visible"})]
     gpu["capability"] = (8, 0)
-    assert [*others, taken(**local)] == ["triton"] * 4
+    assert [*others, taken(**local), taken(**local, dtype=SINGLE)] == ["triton"] * 4
 
 
-@pytest.mark.parametrize(("use", "head_dims", "most"), [("visible", (32, 64), 192), ("packed", (64, 96), 64)])
+@pytest.mark.parametrize("head_dim", [24, 64, 96])
+def test_float32_takes_cuda_on_hopper_where_beats_are_local(head_dim: int, gpu: dict[str, Any]) -> None:
+    single: dict[str, Any] = {"head_dim": head_dim, "dtype": SINGLE}
+    assert taken(8, use="local", **single) == taken(use="visible", **single) == "cuda"
+    assert taken(use="packed", **single) == taken(use="all_visible", **single) == "triton"
+
+
+@pytest.mark.parametrize(("use", "head_dims", "most"), [("visible", (32, 64), 192), ("packed", (96,), 64)])
 def test_short_recordings_take_whole_heads_of_cuda_on_hopper(
     use: Use, head_dims: tuple[int, ...], most: int, gpu: dict[str, Any]
 ) -> None:
     for head_dim in head_dims:
         short: dict[str, Any] = {"use": use, "head_dim": head_dim, "tokens": most}
         assert taken(**short) == taken(**short, dtype=torch.bfloat16) == "cuda"
-        assert taken(**short | {"tokens": most + 1}) == taken(**short, dtype=SINGLE) == "triton"
-        assert taken(16, **short) == "triton"
+        assert taken(**short | {"tokens": most + 1}) == taken(16, **short) == "triton"
     assert taken(use=use, head_dim=128, tokens=most) == "triton"
 
 
@@ -119,7 +125,7 @@ def test_a_measured_rule_decides() -> None:
     measured = Rule(("cuda", "triton"), "measured", capability=(90, 90), dtypes=(HALF,), head_dim=(33, 64))
     rules = (measured, *RULES)
     assert order_of(call, rules) == ("cuda", "triton")
-    others = (Call("cuda", 80, HALF, 64, 12), Call("cuda", 90, SINGLE, 64, 12), Call("cuda", 90, HALF, 16, 12))
+    others = (Call("cuda", 80, HALF, 64, 12), Call("cuda", 80, SINGLE, 64, 12), Call("cuda", 90, HALF, 16, 12))
     assert all(order_of(other, rules) == ("triton", "cuda") for other in others)
 
 
