@@ -122,3 +122,9 @@ def test_short_recordings_with_visible_beats_go_by_whole_heads(gpu: str, backwar
             assert made["workspace"] == 0
             assert 2 * (made["head_shared"] + KIB) <= GPUS[gpu][2]
     assert plan(gpu, MIXED, dim=32, backward=backward, beats=100)["engine"] == TILES
+
+
+@pytest.mark.parametrize(("backward", "blocks"), [(False, 5), (True, 4)])
+def test_whole_heads_of_the_decoder_share_a_multiprocessor(backward: bool, blocks: int) -> None:
+    made = plan("sm_90", MIXED, dim=32, backward=backward)
+    assert blocks * (made["head_shared"] + KIB) <= GPUS["sm_90"][2]
