@@ -83,6 +83,8 @@ def main(arguments: list[str] | None = None) -> int:
         f"{device_name(torch.device('cpu'))}; Python {platform.python_version()}; {workers} worker(s); load average "
         f"{load:.2f} at the start"
     )
+    if options.folder:
+        options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         base = Path(folder)
         originals = min(options.originals, options.records)

@@ -167,9 +167,8 @@ def _summarise(result: PrepareResult) -> None:
     lines.append(f"  with notes: {counts['noted']:,} (records.csv has them)")
     lost = counts["beats_found"] - counts["beats"]
     if lost:
-        lines.append(
-            f"  not kept: {count(lost, 'beat')} beyond the first {manifest['beats']} of a record; raise --beats"
-        )
+        remedy = "" if manifest["tokenizer"] == "official" else "; raise --beats"
+        lines.append(f"  not kept: {count(lost, 'beat')} beyond the first {manifest['beats']} of a record{remedy}")
     splits = {"train": 0, "val": 1, "test": 2, "none": -1}
     lines.append("  split: " + ", ".join(f"{(result.store.split == n).sum():,} {name}" for name, n in splits.items()))
     for name, task in manifest["tasks"].items():

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from clear_hug.data.augment import Augment, generators
 from clear_hug.data.batch import BeatBatch, SignalBatch
-from clear_hug.data.fractions import sample_fraction
+from clear_hug.data.fractions import SAMPLINGS, sample_fraction
 from clear_hug.data.store import SPLITS, BeatStore
 from clear_hug.leads import canonical_leads
 
@@ -71,6 +71,8 @@ class BeatDataset(Dataset[Any]):
     ) -> None:
         if split is not None and split not in SPLITS:
             raise ValueError(f"unknown split {split!r}; choose one of {', '.join(SPLITS)}, or None for all recordings")
+        if sampling not in SAMPLINGS:
+            raise ValueError(f"unknown sampling {sampling!r}; choose one of {', '.join(SAMPLINGS)}")
         if cut_later:
             _ = store.signals  # raises where there are none
         self.store = store

@@ -61,7 +61,7 @@ def read_label_table(path: str | Path) -> LabelTable:
     lines = _lines(path)
     if not lines:
         raise SourceError(f"{path} is empty; its first line must name the columns: record, split, and the classes")
-    header = [_column_name(name) for name in lines[0]]
+    header = [_column_name(name) for name in lines[0][1]]
     if len(set(header)) != len(header) or "" in header:
         raise SourceError(f"{path}: column names must be unique and not empty, got {', '.join(header)}")
     if "record" not in header:
@@ -69,12 +69,12 @@ def read_label_table(path: str | Path) -> LabelTable:
     classes = tuple(name for name in header if name not in _OWN_COLUMNS)
     if not classes:
         raise SourceError(f"{path} has no class columns beside {', '.join(header)}")
-    rows = [_row(path, number, header, line) for number, line in enumerate(lines[1:], 2)]
+    rows = [_row(path, number, header, line) for number, line in lines[1:]]
     if not rows:
         raise SourceError(f"{path} has column names, but not a single record")
     records = tuple(row["record"] for row in rows)
     seen: dict[str, int] = {}
-    for number, record in enumerate(records, 2):
+    for (number, _), record in zip(lines[1:], records, strict=True):
         if record in seen:
             raise SourceError(f"{path}: record {record!r} has two rows, {seen[record]} and {number}; keep one")
         seen[record] = number
@@ -83,7 +83,8 @@ def read_label_table(path: str | Path) -> LabelTable:
     return LabelTable(path, records, classes, labels, split)
 
 
-def _lines(path: Path) -> list[list[str]]:
+def _lines(path: Path) -> list[tuple[int, list[str]]]:
+    """The fields of each line that has any, with its number."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -95,7 +96,8 @@ def _lines(path: Path) -> list[list[str]]:
     first = text.partition("\n")[0]
     named = (d for d in _DELIMITERS if "record" in {_column_name(field) for field in first.strip("\r").split(d)})
     try:
-        return [line for line in csv.reader(io.StringIO(text, newline=""), delimiter=next(named, ",")) if line]
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=next(named, ","))
+        return [(reader.line_num, line) for line in reader if line]
     except csv.Error as error:
         raise SourceError(f"{path} is no table ({error}); save it as CSV in UTF-8") from error
 

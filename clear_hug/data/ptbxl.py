@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
@@ -19,6 +20,7 @@ PTBXL_TASKS = ("super", "sub", "form", "rhythm", "all", "diagnostic")
 kind; all: every statement."""
 
 _FILE_COLUMNS = {100: "filename_lr", 500: "filename_hr"}
+_PUBLISHED_NAME = re.compile(r"(\d{5})_[lh]r")  # 00001_lr is the recording of ecg_id 1
 _SIGNAL_REMARKS = ("baseline_drift", "static_noise", "burst_noise", "electrodes_problems", "extra_beats", "pacemaker")
 _SPLIT_OF_FOLD = {**dict.fromkeys(range(1, 9), 0), 9: 1, 10: 2}
 _DATABASE, _STATEMENTS = "ptbxl_database.csv", "scp_statements.csv"
@@ -113,7 +115,20 @@ def _record_path(text: str, ecg_id: str) -> str:
     path = PurePosixPath(text.strip().replace("\\", "/"))
     if not path.name or path.is_absolute() or ".." in path.parts or ":" in text:
         raise SourceError(f"{_DATABASE}, ecg_id {ecg_id}: {text[:80]!r} is no path inside the folder of PTB-XL")
+    named = _PUBLISHED_NAME.fullmatch(path.name)
+    if named is not None and _number(ecg_id) != int(named[1]):
+        raise SourceError(
+            f"{_DATABASE}, ecg_id {ecg_id} has the recording {path.name} of another one, so its columns have shifted; "
+            "fetch the table again"
+        )
     return str(path)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return -1.0
 
 
 def _split(fold: str, ecg_id: str) -> int:

@@ -218,7 +218,7 @@ class BeatStore:
         return self._column("source")
 
     def row_of(self, record: str) -> int:
-        """Row of a record, by its name or else by its row number.
+        """Row of a record, by its name or else, in a store whose records have no numbers for names, by its row number.
 
         Raises:
             StoreError: there is none.
@@ -226,7 +226,12 @@ class BeatStore:
         if record in self.names:
             return self.names.index(record)
         if record.isdecimal() and int(record) < len(self):
-            return int(record)
+            if not any(name.isdecimal() for name in self.names):
+                return int(record)
+            raise StoreError(
+                f"{self._path} has no record {record!r}; as its records have numbers for names, none is looked up by "
+                f"its row (row {record} is record {self.names[int(record)]!r})"
+            )
         close = difflib.get_close_matches(record, self.names[:_NAMES_COMPARED], 3)
         remedy = f"is it {', '.join(close)}?" if close else f"names are like {self.names[0]!r}"
         raise StoreError(f"{self._path} has no record {record!r}, and no row of that number; {remedy}")

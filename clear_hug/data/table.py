@@ -36,11 +36,11 @@ def read_rows(
                 raise SourceError(f"{path} has {many} {missing[0]!r}; {remedy}")
             place = {name: header.index(name) for name in (*columns, *optional) if name in header}
             absent = {name: "" for name in optional if name not in header}
-            for number, row in enumerate((fields for fields in reader if fields), 2):
+            for row in filter(None, reader):
                 if len(row) != len(header):
+                    many = "fewer" if len(row) < len(header) else "more"
                     raise SourceError(
-                        f"{path}, row {number}: {'fewer' if len(row) < len(header) else 'more'} fields than columns; "
-                        "fetch the table again"
+                        f"{path}, row {reader.line_num}: {many} fields than columns; fetch the table again"
                     )
                 yield {name: row[at] for name, at in place.items()} | absent
     except (OSError, UnicodeDecodeError, csv.Error) as error:

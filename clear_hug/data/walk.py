@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from clear_hug.data.source import SourceError
+
 __all__ = ["walk_files"]
 
 
@@ -18,13 +20,16 @@ def walk_files(root: Path, skip: Callable[[Path], bool] = lambda folder: False) 
     Args:
         root: the folder.
         skip: tells folders that are passed over, with all below them.
+
+    Raises:
+        SourceError: a folder cannot be read.
     """
     visited: set[tuple[int, int]] = set()
     waiting = [root]
     while waiting:
         links: list[Path] = []
         for start in waiting:
-            for place, subfolders, files in os.walk(start):
+            for place, subfolders, files in os.walk(start, onerror=_stop):
                 folder = Path(place)
                 about = os.stat(folder)  # noqa: PTH116
                 if (about.st_dev, about.st_ino) in visited:
@@ -35,3 +40,10 @@ def walk_files(root: Path, skip: Callable[[Path], bool] = lambda folder: False) 
                 links += [folder / name for name in subfolders if (folder / name).is_symlink()]
                 yield folder, sorted(files)
         waiting = sorted(links)
+
+
+def _stop(error: OSError) -> None:
+    """Files that nobody can see would be missing from the store without a word."""
+    raise SourceError(
+        f"the folder {error.filename} cannot be read ({error.strerror}); make it readable, or move it elsewhere"
+    ) from error

@@ -48,7 +48,7 @@ def read_plain(header: bytes, folder: str, name: str, dtype: type[np.floating]) 
     Args:
         header: the text of its header.
         folder: where it lies, with the separator at its end.
-        name: what to call it in error messages.
+        name: of the record, as its files have it.
         dtype: of the signal, float64 or float32.
 
     Returns:
@@ -67,6 +67,8 @@ def read_plain(header: bytes, folder: str, name: str, dtype: type[np.floating]) 
     if samples * len(signals) >= MAX_SAMPLES:
         return None
     path = folder + file
+    if file.rpartition(".")[0] != name:
+        return None
     try:
         about = os.stat(path)  # noqa: PTH116
         if not stat.S_ISREG(about.st_mode) or about.st_size - offset < size:

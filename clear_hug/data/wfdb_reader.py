@@ -110,6 +110,11 @@ def _check_files(header: WFDBHeader, folder: str, name: str) -> int | None:
             about = None
         if about is None or not stat.S_ISREG(about.st_mode):
             raise RecordError(f"record {name}: its signal file {path} is missing")
+        other = file_name.rpartition(".")[0]
+        if other not in ("", name) and os.path.lexists(f"{folder}{other}.hea"):
+            raise RecordError(
+                f"record {name}: the header names {file_name}, the signal of record {other}; correct the header"
+            )
         packed = _STORED.get(group[0].fmt)
         if packed is None:
             most = max(_SMALL_SAMPLES, _MOST_SAMPLES_PER_BYTE * about.st_size)

@@ -84,6 +84,7 @@ def test_leads_are_a_view_in_the_order_asked_for(store: BeatStore) -> None:
         ({"task": "super"}, "no task 'super'"),
         ({"leads": ("V9",)}, "unknown lead name 'V9'"),
         ({"leads": ()}, "no lead"),
+        ({"sampling": "lucky"}, "unknown sampling 'lucky'"),
         ({"sampling": "lucky", "fraction": 0.5}, "unknown sampling 'lucky'; choose one of stratified, official"),
         ({"fraction": 2.0, "sampling": "official"}, "fraction=2.0 must be"),
         ({"cut_later": True}, "keeps tokens, no signals"),

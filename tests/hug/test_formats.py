@@ -129,13 +129,13 @@ def test_channels_that_are_no_leads_are_left_out_with_a_note(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "facts", "fs", "scale"),
     [
-        ("I,II\n1,2\n3,4\n5,\n", {"fs": 100.0}, 100.0, 1.0),
-        ("time,I,II\n0,1,2\n0.002,3,4\n0.004,5,\n", {}, 500.0, 1.0),
+        ("I,II\n0.5,1\n1.5,2\n2.5,\n", {"fs": 100.0}, 100.0, 0.5),
+        ("time,I,II\n0,0.5,1\n0.002,1.5,2\n0.004,2.5,\n", {}, 500.0, 0.5),
         ("'Elapsed time','I','II'\n'seconds','mV','mV'\n0.0,1,2\n0.008,3,4\n0.016,5,\n", {}, 125.0, 1.0),
         ("time (ms);I (uV);II (uV)\n0;1;2\n4;3;4\n8;5;\n", {}, 250.0, 1e-3),
         ("# fs: 360 Hz\n# units: uV\nI\tII\n1\t2\n3\t4\n5\t\n", {}, 360.0, 1e-3),
         ("1 2\n3 4\n5 nan\n", {"fs": 200.0, "leads": ("I", "II"), "units": "V"}, 200.0, 1e3),
-        ("I;II\n1,0;2,0\n3,0;4,0\n5,0;nan\n", {"fs": 100.0}, 100.0, 1.0),
+        ("I;II\n0,5;1,0\n1,5;2,0\n2,5;nan\n", {"fs": 100.0}, 100.0, 0.5),
         (",I,II\n0,1,2\n1,3,4\n2,5,\n", {"fs": 100.0, "units": "mV", "gain": 2.0}, 100.0, 0.5),
     ],
 )
@@ -145,6 +145,13 @@ def test_tables_of_many_kinds(tmp_path: Path, text: str, facts: dict, fs: float,
     assert found.fs == pytest.approx(fs)
     assert found.leads == ("I", "II")
     np.testing.assert_allclose(found.signal, np.array([[1, 2], [3, 4], [5, np.nan]]) * scale)
+
+
+def test_integers_in_a_table_need_a_unit(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("time,I,II\n0,1,2\n0.002,3,4\n0.004,5,\n")
+    with pytest.raises(RecordError, match=r"holds integers, and nothing says what voltage .*give --file-units"):
+        read_ecg(tmp_path / "t.csv")
+    assert np.nanmax(read_ecg(tmp_path / "t.csv", SignalFacts(units="uV")).signal) == pytest.approx(5e-3)
 
 
 def test_arrays_take_their_facts_from_a_side_file_or_the_user(tmp_path: Path) -> None:

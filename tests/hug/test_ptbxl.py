@@ -97,8 +97,15 @@ def test_folders_that_are_not_ptbxl(tmp_path: Path) -> None:
 
 
 def test_two_rows_for_one_file(tmp_path: Path) -> None:
-    root = write_ptbxl(tmp_path, [{}, {"filename_lr": "records100/00000/00001_lr"}], signals=False)
+    root = write_ptbxl(tmp_path, [{}, {"ecg_id": "1", "filename_lr": "records100/00000/00001_lr"}], signals=False)
     with pytest.raises(SourceError, match="'00001_lr' occurs twice"):
+        ptbxl_source(root)
+
+
+def test_a_column_that_has_shifted_is_no_table(tmp_path: Path) -> None:
+    rows = [{"filename_lr": f"records100/00000/0000{other}_lr"} for other in (3, 1, 2)]
+    root = write_ptbxl(tmp_path, rows, signals=False)
+    with pytest.raises(SourceError, match="ecg_id 1 has the recording 00003_lr of another one"):
         ptbxl_source(root)
 
 

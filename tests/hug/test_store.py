@@ -61,6 +61,15 @@ def test_what_a_store_says(finished: tuple[Path, Path]) -> None:
     store.verify()
 
 
+def test_records_are_found_by_name_or_row(finished: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    store = BeatStore.open(finished[1])
+    assert store.row_of(store.names[1]) == store.row_of("1") == 1
+    monkeypatch.setattr(store, "names", ["2", "5", "1"])
+    assert store.row_of("1") == 2
+    with pytest.raises(StoreError, match=r"has no record '0'; .*\(row 0 is record '2'\)"):
+        store.row_of("0")
+
+
 def test_rows_are_what_the_records_give(finished: tuple[Path, Path]) -> None:
     source, out = finished
     store = BeatStore.open(out)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import synthetic_ecg as made
 from dataset_files import write_challenge, write_code15
 
-from clear_hug.data import code15_source, csn_source, wfdb_source
+from clear_hug.data import SourceError, code15_source, csn_source, wfdb_source
 from clear_hug.data.folder import folder_source
 from clear_hug.data.walk import walk_files
 
@@ -31,6 +33,20 @@ def test_links_come_last_and_once(tmp_path: Path) -> None:
     assert [files for _, files in found[4:]] == [[]]  # the folder of all, through loop: nothing in it is new
     skipped = [files for _, files in walk_files(tmp_path / "root", lambda folder: folder.name in ("z", "loop"))]
     assert skipped == [["lost"], ["1"], ["2"], ["3"]]
+
+
+def test_a_folder_that_cannot_be_read_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "closed").mkdir()
+    real = os.scandir
+
+    def scandir(path: str) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(SourceError, match=r"closed cannot be read \(Permission denied\); make it readable, or move it"):
+        list(walk_files(tmp_path))
 
 
 def test_records_behind_links_are_found(tmp_path: Path) -> None:

@@ -45,6 +45,18 @@ def test_leads_come_by_name_whatever_the_suffix_of_the_path(tmp_path: Path, suff
     np.testing.assert_allclose(found.signal, SIGNAL[:, order], atol=1e-4)
 
 
+def test_a_header_that_names_another_records_signal_is_refused(tmp_path: Path) -> None:
+    made.write_record(tmp_path, "a", SIGNAL)
+    made.write_record(tmp_path, "b", SIGNAL[::-1])
+    header = (tmp_path / "b.hea").read_text()
+    (tmp_path / "b.hea").write_text(header.replace("b.dat", "a.dat"))
+    with pytest.raises(RecordError, match=r"record b: the header names a\.dat, the signal of record a; correct"):
+        read_wfdb(tmp_path / "b")
+    (tmp_path / "b.dat").rename(tmp_path / "c.dat")  # of no other record: files may have another name
+    (tmp_path / "b.hea").write_text(header.replace("b.dat", "c.dat"))
+    np.testing.assert_allclose(read_wfdb(tmp_path / "b").signal, SIGNAL[::-1], atol=1e-4)
+
+
 def test_missing_samples_become_nan(tmp_path: Path) -> None:
     signal = SIGNAL.copy()
     signal[100:120, 3] = np.nan

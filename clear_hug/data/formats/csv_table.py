@@ -65,9 +65,9 @@ def read_csv(path: str | Path, facts: SignalFacts | None = None) -> Record:
         raise RecordError(f"record {path.stem}: {len(names)} names for the {values.shape[1]} columns of {path.name}")
     units = [unit.strip().strip("'\"") for unit in rows[1]] if head > 1 else [""] * len(names)
     channels: list[Channel] = []
-    notes = (
-        [] if known.units or any(units) or any(_UNIT.match(name) for name in names) else ["no unit given, mV assumed"]
-    )
+    has_unit = bool(known.units or any(units) or any(_UNIT.match(name) for name in names))
+    notes = [] if has_unit else ["no unit given, mV assumed"]
+    whole = True
     for column, (name, unit) in enumerate(zip(names, units, strict=False)):
         bracket = _UNIT.match(name)
         bare, unit = (bracket[1], bracket[2]) if bracket else (name, unit)
@@ -78,8 +78,19 @@ def read_csv(path: str | Path, facts: SignalFacts | None = None) -> Record:
             known = replace(known, fs=known.fs or _rate(values[:, column], unit, path))
             continue
         scale = _scale(unit, known, path, bare)
+        whole = whole and _is_whole(values[:, column])
         channels.append(Channel(bare, values[:, column] * scale, 1 / known.gain if known.gain else None))
+    if channels and whole and not has_unit:
+        raise RecordError(
+            f"record {path.stem}: {path.name} holds integers, and nothing says what voltage one of them is; give "
+            '--file-units, or a line "# units: …" (and "# gain: …", numbers per unit)'
+        )
     return record_of_channels(path, "CSV", channels, known.known_fs(path), notes=notes)
+
+
+def _is_whole(values: NDArray[np.float64]) -> bool:
+    """Whether all are integers, as of a converter."""
+    return bool(np.all(np.isnan(values) | (values == np.rint(values))))
 
 
 def _text(path: Path) -> str:
