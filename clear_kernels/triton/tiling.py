@@ -264,6 +264,8 @@ def dense_query_tile(head_dim: int, itemsize: int, precision: str, target: Targe
         keys = 32 if head_dim <= 96 or (itemsize == 2 and units == "none") else 16
         return DenseTile(parts, warps=8, stages=1, blocks=1, queries=32, keys=keys)
     if units == "ampere":
+        if dropout and head_dim > 96:  # 64 rows spill on 12.0 beside padding
+            return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=32, keys=32)
         keys = 16 if dropout and 32 < head_dim <= 64 else 32
         return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=64, keys=keys)
     if dropout:
