@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from hypothesis import strategies as st
 
 ODD_BYTES = (b"\x00", b"\xff" * 4, b"\xff\xff\xff\x7f", b"\x00" * 8, b"\x00\x80", b"\x01\x00\x00\x00")
@@ -51,3 +55,15 @@ def damage(content: bytes, changes: list[tuple[float, tuple[str, bytes]]]) -> by
         elif at > len(content) // 3:
             content = content[:at]
     return content
+
+
+@contextmanager
+def memory_below(most: int) -> Iterator[None]:
+    """Fail if what is done inside holds as many bytes at a time, as far as Python and NumPy allocate them."""
+    tracemalloc.start()
+    try:
+        yield
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < most

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.io
 import synthetic_ecg as made
-from damage import damage, edits
+from damage import damage, edits, memory_below
 from hypothesis import HealthCheck, given, settings
 
 from clear_hug.data import PrepareSettings, Record, RecordError, SourceError
@@ -82,18 +81,14 @@ def test_no_damage_crashes_hangs_or_swells(
     path = tmp_path / case.sound.name
     path.write_bytes(damage(case.sound.read_bytes(), changes))
     list_exams.cache_clear()
-    tracemalloc.start()
-    try:
-        if kind.startswith("hdf5"):
-            assert all(exam.isdigit() for exam in list_exams(path))
-        found = case.read(case.recording(path))
-        assert found.signal.shape[1] == 12
-    except (RecordError, SourceError) as error:
-        assert path.name in str(error)  # noqa: PT017
-    finally:
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-    assert peak < PEAK_BYTES
+    with memory_below(PEAK_BYTES):
+        try:
+            if kind.startswith("hdf5"):
+                assert all(exam.isdigit() for exam in list_exams(path))
+            found = case.read(case.recording(path))
+            assert found.signal.shape[1] == 12
+        except (RecordError, SourceError) as error:
+            assert path.name in str(error)  # noqa: PT017
     assert [item.name for item in tmp_path.iterdir()] == [path.name]
 
 

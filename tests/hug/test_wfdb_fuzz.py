@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 import synthetic_ecg as made
-from damage import damage, edits
+from damage import damage, edits, memory_below
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from wfdb_formats import FORMATS, write_in_format
@@ -82,16 +81,12 @@ def test_no_damage_crashes_hangs_or_swells(
     tmp_path: Path, originals: dict[str, Path], fmt: str, part: str, changes: list[tuple[float, tuple[str, bytes]]]
 ) -> None:
     path = damaged(originals[fmt], tmp_path, part, changes)
-    tracemalloc.start()
     found = None
-    try:
-        found = read_wfdb(path)
-    except RecordError as error:
-        assert f"record r{fmt}" in str(error)  # noqa: PT017
-    finally:
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-    assert peak < PEAK_BYTES
+    with memory_below(PEAK_BYTES):
+        try:
+            found = read_wfdb(path)
+        except RecordError as error:
+            assert f"record r{fmt}" in str(error)  # noqa: PT017
     assert sorted(item.name for item in tmp_path.iterdir()) == [f"r{fmt}.dat", f"r{fmt}.hea"]
     if found is not None:
         header = parse_header(path.with_name(f"{path.name}.hea").read_text(errors="replace"), path.name)
