@@ -5,25 +5,35 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from io import FileIO
-from itertools import islice
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clear_hug.data.row import PreparedRow
-from clear_hug.data.signal_rows import StoredSignal
-from clear_hug.data.store_format import StoreLayout
-from clear_hug.files import replacing, write_text
+from clear_hug.data.store_format import CHECKSUM, StoreLayout
+from clear_hug.files import file_checksum, read_json, replacing, write_text
 
-__all__ = ["CHUNKS", "marker", "signal_file", "write_chunk", "write_rows", "write_shard"]
+__all__ = ["CHUNKS", "Chunk", "marker", "read_chunk", "signal_file", "write_chunk", "write_rows", "write_shard"]
 
 CHUNKS = "chunks"
 _ROW_ARRAYS = ("valid", "seconds", "r_index")
-_WRITTEN_TOGETHER = 4
-"""Rows of tokens: as many as a second-level cache holds."""
+_BUFFER = 1 << 19
+"""Bytes that are written by one call: some recordings, but no more than a second-level cache holds."""
+
+
+class Chunk(NamedTuple):
+    """What the file that says that a chunk is there says.
+
+    Attributes:
+        records: of each record, what the table of records will say.
+        files: for each file that this chunk alone fills, its entry in the manifest, without the size.
+    """
+
+    records: list[dict[str, Any]]
+    files: dict[str, dict[str, str]]
 
 
 def write_chunk(partial: Path, layout: StoreLayout, rows: range, prepared: Iterable[PreparedRow]) -> int:
@@ -33,41 +43,45 @@ def write_chunk(partial: Path, layout: StoreLayout, rows: range, prepared: Itera
         partial: folder of the partial store.
         layout: its arrays; a chunk lies within one shard.
         rows: consecutive row numbers.
-        prepared: one result per row; asked for a few at a time, so that tokens are written while they are in the cache.
+        prepared: one result per row; asked for a few at a time, so that none of them is held for long.
 
     Returns:
         How many of them are flagged.
     """
-    small: dict[str, list[NDArray[np.generic]]] = {name: [] for name in _ROW_ARRAYS}
-    signals: list[StoredSignal] = []
+    signals = layout.mode == "signals"
+    small: dict[str, list[NDArray[np.generic]]] = {name: [] for name in (*_ROW_ARRAYS, *(["gain"] if signals else []))}
     entries: list[dict[str, Any]] = []
 
-    def tokens() -> Iterator[NDArray[np.generic]]:
+    def large() -> Iterator[NDArray[np.generic]]:
         for row in prepared:
-            for name, values in small.items():
-                values.append(getattr(row, name))
-            if row.signal is not None:
-                signals.append(row.signal)
+            for name in _ROW_ARRAYS:
+                small[name].append(getattr(row, name))
             entries.append(_entry(row))
-            yield row.tokens
+            if row.signal is None:
+                yield from row.tokens[:, : entries[-1]["kept"]]  # [beats, S] of each lead
+            else:
+                small["gain"].append(row.signal.gain)
+                yield row.signal.samples
 
-    if layout.mode == "tokens":
-        shard = int(np.searchsorted(layout.starts, rows.start, side="right")) - 1
-        large = partial / layout.shard_files[shard]
-        write_rows(large, rows.start - layout.starts[shard], tokens())
+    if signals:
+        path = signal_file(partial, rows)
+        write_array(path, np.dtype(np.int16), layout.leads, large())
     else:
-        for _ in tokens():
-            pass
-        large = partial / "gain.npy"
-        write_rows(large, rows.start, [np.stack([signal.gain for signal in signals])])
-        with replacing(signal_file(partial, rows)) as temporary:
-            np.save(temporary, np.concatenate([signal.samples for signal in signals]))
+        path = partial / layout.shard_files[layout.starts.index(rows.start)]
+        write_array(path, np.dtype(np.float32), layout.beat_samples, large())
     for name, values in small.items():
-        write_rows(partial / f"{name}.npy", rows.start, [np.stack(values)])
-    _to_disk([large, *(partial / f"{name}.npy" for name in small)])
+        write_rows(partial / f"{name}.npy", rows.start, np.stack(values))
+    _to_disk([path, *(partial / f"{name}.npy" for name in small)])
+    files = {} if signals else {path.name: {CHECKSUM: file_checksum(path)}}
     # In one line, which the JSON encoder writes several times faster than it indents.
-    write_text(marker(partial, rows), json.dumps(entries, ensure_ascii=False, allow_nan=False) + "\n")
+    said = json.dumps(Chunk(entries, files)._asdict(), ensure_ascii=False, allow_nan=False)
+    write_text(marker(partial, rows), said + "\n")
     return sum(bool(entry["flag"]) for entry in entries)
+
+
+def read_chunk(partial: Path, rows: range) -> Chunk:
+    """What `write_chunk` said of a chunk."""
+    return Chunk(**read_json(marker(partial, rows)))
 
 
 def _entry(row: PreparedRow) -> dict[str, Any]:
@@ -86,8 +100,7 @@ def _entry(row: PreparedRow) -> dict[str, Any]:
 def write_shard(path: Path, parts: Sequence[Path], shape: tuple[int, int]) -> None:
     """Put int16 arrays [samples, L] together in one `.npy` file of that shape, a part at a time."""
     with replacing(path) as temporary, temporary.open("wb") as stream:
-        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.int16)), "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(stream, header)
+        stream.write(_header(np.dtype(np.int16), *shape))
         for part in parts:
             stream.write(np.load(part, mmap_mode="r", allow_pickle=False).data)  # no copy on the way
 
@@ -102,17 +115,35 @@ def signal_file(partial: Path, rows: range) -> Path:
     return partial / CHUNKS / f"{rows.start:09d}.npy"
 
 
-def write_rows(path: Path, first: int, values: Iterable[NDArray[np.generic]]) -> None:
-    """Overwrite rows of a `.npy` file, from the row `first` on; each value holds one or more of them.
+def write_array(path: Path, dtype: np.dtype[Any], width: int, values: Iterable[NDArray[np.generic]]) -> None:
+    """Write C-contiguous arrays [n, width] of any n, one after another, as one `.npy` file."""
+    with replacing(path) as temporary, temporary.open("xb", buffering=_BUFFER) as stream:
+        stream.write(_header(dtype, 0, width))
+        rows = 0
+        for value in values:
+            stream.write(value.data)
+            rows += len(value)
+        stream.seek(0)
+        stream.write(_header(dtype, rows, width))
+
+
+def _header(dtype: np.dtype[Any], rows: int, width: int) -> bytes:
+    """Of a `.npy` file; its length does not depend on the number of rows."""
+    stream = BytesIO()
+    about = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (rows, width)}
+    np.lib.format.write_array_header_1_0(stream, about)
+    return stream.getvalue()
+
+
+def write_rows(path: Path, first: int, values: NDArray[np.generic]) -> None:
+    """Overwrite rows of a `.npy` file, from the row `first` on.
 
     Not through a memory map: on a full disk that would end the process, where this is an ordinary error.
     """
     array = np.load(path, mmap_mode="r", allow_pickle=False)
-    rows = (np.ascontiguousarray(row, dtype=array.dtype).data.cast("B") for row in values)
-    with path.open("r+b", buffering=0) as stream:
+    with path.open("r+b") as stream:
         stream.seek(array.offset + first * array[:1].nbytes)
-        while together := list(islice(rows, _WRITTEN_TOGETHER)):
-            _write_all(stream, together)
+        stream.write(np.ascontiguousarray(values, dtype=array.dtype).data)
 
 
 def _to_disk(paths: Iterable[Path]) -> None:
@@ -120,13 +151,3 @@ def _to_disk(paths: Iterable[Path]) -> None:
     for path in paths:
         with path.open("r+b", buffering=0) as stream:
             os.fsync(stream.fileno())
-
-
-def _write_all(stream: FileIO, pieces: list[memoryview]) -> None:
-    """Several pieces by one call where the system has it: it sets aside larger pages for them then."""
-    written = os.writev(stream.fileno(), pieces) if hasattr(os, "writev") else 0
-    for piece in pieces:
-        left = piece[written:]
-        written = max(written - len(piece), 0)
-        while left:  # a write may stop short, of a signal or at the end of the disk
-            left = left[stream.write(left) :]

@@ -140,7 +140,7 @@ class BeatDataset(Dataset[Any]):
         elif isinstance(tokens, np.ndarray):
             read = tokens[np.ix_(rows, self._columns)]  # the other leads are not read
         else:
-            read = tokens[rows][:, self._columns]
+            read = tokens.take_leads(rows, self._columns)
         return BeatBatch(torch.from_numpy(np.ascontiguousarray(read)), *self._common(rows))
 
     def _signals(self, rows: NDArray[np.int64]) -> SignalBatch:

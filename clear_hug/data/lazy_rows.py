@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from clear_hug.data.shards import Shards
 
 __all__ = ["LazyRows", "ShardedRows"]
 
@@ -26,6 +27,10 @@ class LazyRows(ABC):
     @abstractmethod
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """A new array [n, ...] of the rows [n], all of them in [0, R)."""
+
+    def take_leads(self, rows: NDArray[np.int64], leads: NDArray[np.int64]) -> NDArray[Any]:
+        """The same [n, k, ...] of some places [k] on the second axis."""
+        return self.take(rows)[:, leads]
 
     @property
     def ndim(self) -> int:
@@ -90,37 +95,18 @@ class ShardedRows(LazyRows):
     """Rows of several memory-mapped arrays, one after another.
 
     Args:
-        load: gives the array of each shard; called once for a shard, when a row of it is first asked for.
-        starts: first row of each shard.
+        shards: of them.
         shape: [R, ...] of all together.
         dtype: of them.
     """
 
-    def __init__(
-        self,
-        load: Callable[[int], NDArray[Any]],
-        starts: Sequence[int],
-        shape: tuple[int, ...],
-        dtype: np.dtype[Any],
-    ) -> None:
+    def __init__(self, shards: Shards, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         super().__init__(shape, dtype)
-        self._load = load
-        self._starts = np.asarray(starts, dtype=np.int64)
-        self._open: dict[int, NDArray[Any]] = {}
+        self._shards = shards
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """See `LazyRows.take`."""
-        shards = self._starts.searchsorted(rows, side="right") - 1
-        first = int(shards[0]) if len(rows) else 0
-        if len(rows) < 2 or (shards == first).all():  # no copy on the way
-            return self._shard(first).take(rows - self._starts[first], axis=0)
         out = np.empty((len(rows), *self.shape[1:]), dtype=self.dtype)
-        for shard in np.unique(shards):
-            mine = np.flatnonzero(shards == shard)
-            out[mine] = self._shard(int(shard))[rows[mine] - self._starts[shard]]
+        for shard, mine in self._shards.groups(rows):
+            out[mine] = self._shards[shard][rows[mine] - self._shards.starts[shard]]
         return out
-
-    def _shard(self, number: int) -> NDArray[Any]:
-        if number not in self._open:
-            self._open[number] = self._load(number)
-        return self._open[number]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from clear_hug.data import native
 from clear_hug.data.lazy_rows import LazyRows
+from clear_hug.data.shards import Shards
 
 __all__ = ["LARGEST", "CutRows", "SignalRows", "StoredSignal", "quantise"]
 
@@ -57,31 +57,22 @@ class SignalShards:
     """The signals of a store: R recordings of any length, one after another in shards.
 
     Args:
-        load: gives the int16 [samples, L] array of each shard.
-        starts: first row of each shard.
+        shards: int16 [samples, L] each.
         offsets: int64 [R + 1], where each recording begins, counted over all shards.
         gain: float32 [R, L].
     """
 
-    def __init__(
-        self,
-        load: Callable[[int], NDArray[np.int16]],
-        starts: Sequence[int],
-        offsets: NDArray[np.int64],
-        gain: NDArray[np.float32],
-    ) -> None:
-        self._load = load
-        self._starts = np.asarray(starts, dtype=np.int64)
+    def __init__(self, shards: Shards, offsets: NDArray[np.int64], gain: NDArray[np.float32]) -> None:
+        self._shards = shards
         self._offsets = offsets
         self._gain = gain
-        self._open: dict[int, NDArray[np.int16]] = {}
 
     def one(self, row: int) -> StoredSignal:
         """One recording, as a view of its file."""
-        shard = int(np.searchsorted(self._starts, row, side="right")) - 1
-        base = self._offsets[self._starts[shard]]
+        shard = int(self._shards.of(row))
+        base = self._offsets[self._shards.starts[shard]]
         return StoredSignal(
-            self._shard(shard)[self._offsets[row] - base : self._offsets[row + 1] - base], self._gain[row]
+            self._shards[shard][self._offsets[row] - base : self._offsets[row + 1] - base], self._gain[row]
         )
 
     def cut(
@@ -97,9 +88,9 @@ class SignalShards:
         """
         tokens = np.empty((len(rows), *valid.shape[1:], beat_samples), dtype=np.float32)
         spans = (self._offsets[:-1], self._offsets[1:], self._gain, r_index, valid)
-        for shard, mine in self._by_shard(rows):
-            base = int(self._offsets[self._starts[shard]])
-            native.KERNELS.cut_stored(self._shard(shard), base, *spans, rows[mine], mine, tokens)
+        for shard, mine in self._shards.groups(rows):
+            base = int(self._offsets[self._shards.starts[shard]])
+            native.KERNELS.cut_stored(self._shards[shard], base, *spans, rows[mine], mine, tokens)
         return tokens
 
     def take(self, rows: NDArray[np.int64]) -> SignalRows:
@@ -110,18 +101,6 @@ class SignalShards:
         for place, row in enumerate(rows):
             samples[place, : length[place]] = self.one(int(row)).samples
         return SignalRows(samples, length, gain)
-
-    def _by_shard(self, rows: NDArray[np.int64]) -> list[tuple[int, NDArray[np.int64]]]:
-        """Which of the rows, by their places among them, lie in each shard."""
-        if len(self._starts) == 1:
-            return [(0, np.arange(len(rows)))]
-        shards = self._starts.searchsorted(rows, side="right") - 1
-        return [(int(shard), np.flatnonzero(shards == shard)) for shard in np.unique(shards)]
-
-    def _shard(self, number: int) -> NDArray[np.int16]:
-        if number not in self._open:
-            self._open[number] = self._load(number)
-        return self._open[number]
 
 
 class CutRows(LazyRows):

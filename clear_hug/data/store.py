@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import json
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clear_hug.data.lazy_rows import LazyRows, ShardedRows
+from clear_hug.data.packed_rows import PackedRows
 from clear_hug.data.quality import quality_codes
+from clear_hug.data.shards import Shards
 from clear_hug.data.signal_rows import CutRows, SignalShards
 from clear_hug.data.store_format import (
     CHECKSUM,
@@ -75,12 +78,13 @@ class BeatStore:
             expected = [*store._layout.files, *labels, RECORDS]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StoreError(f"{path / MANIFEST} is no manifest of a store ({error!r}); prepare it again") from error
+        with os.scandir(path) as entries:  # by one pass: there may be a thousand of them
+            held = {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
         for name in expected:
             if name not in sizes:
                 raise StoreError(f"{path / MANIFEST} does not list {name}; prepare the store again")
-            held = (path / name).stat().st_size if (path / name).is_file() else None
-            if held != sizes[name]:
-                state = "is missing" if held is None else f"has {held} bytes instead of {sizes[name]}"
+            if held.get(name) != sizes[name]:
+                state = "is missing" if name not in held else f"has {held[name]} bytes instead of {sizes[name]}"
                 raise StoreError(f"{path / name} {state}; copy it again or prepare the store with --overwrite")
         return store
 
@@ -126,11 +130,12 @@ class BeatStore:
         layout = self._layout
         if layout.mode == "signals":
             return CutRows(self.signals, self.r_index, self.valid, layout.beat_samples)
-        specs = layout.token_shards()
-        if len(specs) == 1:
-            return self._map(specs[0])
-        shape = (layout.rows, *specs[0].shape[1:])
-        return ShardedRows(lambda shard: self._map(specs[shard]), layout.starts, shape, specs[0].dtype)
+        shape = (layout.rows, layout.leads, layout.beats, layout.beat_samples)
+        if layout.packed:
+            return PackedRows(self._shards, self._offsets, shape)
+        if len(layout.starts) == 1:
+            return self._shards[0]
+        return ShardedRows(self._shards, shape, np.dtype(np.float32))
 
     @cached_property
     def signals(self) -> SignalShards:
@@ -139,16 +144,9 @@ class BeatStore:
         Raises:
             StoreError: the store keeps tokens.
         """
-        layout = self._layout
-        if layout.mode != "signals":
+        if self.mode != "signals":
             raise StoreError(f"{self._path} keeps tokens, no signals; prepare it with --store signals to have them")
-        offsets = self._map(self._arrays["signal_start"])
-
-        def load(shard: int) -> NDArray[np.int16]:
-            samples = int(offsets[layout.stops[shard]] - offsets[layout.starts[shard]])
-            return self._map(ArraySpec(layout.shard_files[shard], np.dtype(np.int16), (samples, layout.leads)))
-
-        return SignalShards(load, layout.starts, offsets, self._map(self._arrays["gain"]))
+        return SignalShards(self._shards, self._offsets, self._map(self._arrays["gain"]))
 
     @cached_property
     def valid(self) -> NDArray[np.bool_]:
@@ -247,6 +245,29 @@ class BeatStore:
             found = file_checksum(path) if CHECKSUM in entry else file_hash(path)
             if found != entry.get(CHECKSUM, entry.get("sha256")):
                 raise StoreError(f"{path} was changed or damaged; prepare the store with --overwrite")
+
+    @cached_property
+    def _offsets(self) -> NDArray[np.int64]:
+        """Where each recording begins in the shards.
+
+        Raises:
+            StoreError: they do not increase, or a recording has more beats than slots.
+        """
+        layout = self._layout
+        assert layout.offsets is not None
+        spec = self._arrays[layout.offsets]
+        offsets: NDArray[np.int64] = self._map(spec)
+        counts = np.diff(offsets)
+        most = layout.beats if layout.packed else np.iinfo(np.int64).max
+        if offsets[0] != 0 or ((counts < 0) | (counts > most)).any():
+            raise StoreError(f"{self._path / spec.file} is damaged; prepare the store with --overwrite")
+        return offsets
+
+    @cached_property
+    def _shards(self) -> Shards:
+        layout = self._layout
+        offsets = None if layout.offsets is None else self._offsets
+        return Shards(lambda number: self._map(layout.shard(number, offsets)), layout.starts)
 
     def _known(self, task: str) -> str:
         if task not in self._manifest["tasks"]:

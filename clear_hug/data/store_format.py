@@ -1,7 +1,8 @@
 """How a store lies on the disk: names, types and shapes of its files, and what is written in its manifest.
 
-Version 3 has checksums by XXH3 where version 2 had SHA-256. Both keep the tokens, or the signals they are cut from, in
-shards of limited size. A version 1 store is a version 2 store of tokens in one shard, and is read as such.
+Version 4 keeps tokens without their empty slots, one shard for each chunk of records that was prepared at a time;
+before, all slots were there, in shards of limited size, as signals are still. Version 3 has checksums by XXH3 where
+version 2 had SHA-256. A version 1 store is a version 2 store of tokens in one shard, and is read as such.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 __all__ = [
     "CHECKSUM",
@@ -27,14 +29,14 @@ __all__ = [
 ]
 
 FORMAT = "clear_hug.beat_store"
-VERSION = 3
-READABLE_VERSIONS = (1, 2, 3)
+VERSION = 4
+READABLE_VERSIONS = (1, 2, 3, 4)
 CHECKSUM = "xxh3_128"
 """The key of a file's checksum in the manifest; before version 3 it was "sha256"."""
 MODES = ("tokens", "signals")
 """What a store keeps: float32 tokens, or int16 signals from which tokens are cut when they are asked for."""
 SHARD_BYTES = 1 << 30
-"""Tokens or signals in one file, at most (but at least one chunk of records)."""
+"""Signals in one file, at most (but at least one chunk of records)."""
 MANIFEST = "manifest.json"
 RECORDS = "records.csv"
 RECORD_COLUMNS = ("row", "record", "source", "fs", "duration", "beats", "flag", "notes", "quality")
@@ -66,6 +68,7 @@ class StoreLayout:
         beats: T.
         beat_samples: S.
         starts: first row of each shard, from 0 on; no shard is empty.
+        packed: tokens are kept without their empty slots.
     """
 
     mode: str
@@ -74,6 +77,7 @@ class StoreLayout:
     beats: int
     beat_samples: int
     starts: tuple[int, ...] = (0,)
+    packed: bool = False
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any]) -> StoreLayout:
@@ -87,7 +91,8 @@ class StoreLayout:
         mode = manifest["store"] if manifest["version"] > 1 else "tokens"
         if mode not in MODES or starts[:1] != (0,) or list(starts) != sorted({*starts}) or starts[-1] >= max(rows, 1):
             raise ValueError(f"store {mode!r} with shards from rows {list(starts)}")
-        return cls(mode, rows, leads, int(manifest["beats"]), int(manifest["beat_samples"]), starts)
+        packed = mode == "tokens" and manifest["version"] > 3
+        return cls(mode, rows, leads, int(manifest["beats"]), int(manifest["beat_samples"]), starts, packed)
 
     @property
     def stops(self) -> tuple[int, ...]:
@@ -102,16 +107,31 @@ class StoreLayout:
             return (f"{name}.npy",)
         return tuple(f"{name}_{number}.npy" for number in range(len(self.starts)))
 
-    def token_shards(self) -> tuple[ArraySpec, ...]:
-        """float32 [rows of the shard, L, T, S] of a store of tokens."""
-        tail = (self.leads, self.beats, self.beat_samples)
-        return tuple(
-            ArraySpec(file, np.dtype(np.float32), (stop - start, *tail))
-            for file, start, stop in zip(self.shard_files, self.starts, self.stops, strict=True)
-        )
+    @property
+    def offsets(self) -> str | None:
+        """Array of where each recording begins, counted over all shards, in samples or beats; None for whole rows."""
+        if self.mode == "signals":
+            return "signal_start"
+        return "beat_start" if self.packed else None
+
+    def shard(self, number: int, offsets: NDArray[np.int64] | None) -> ArraySpec:
+        """One shard: int16 [samples, L], float32 [L beats, S], or float32 [rows, L, T, S] in older stores of tokens.
+
+        Args:
+            number: of the shard.
+            offsets: int64 [R + 1], the array that `offsets` names.
+        """
+        file, start, stop = self.shard_files[number], self.starts[number], self.stops[number]
+        if offsets is None:
+            shape = (stop - start, self.leads, self.beats, self.beat_samples)
+            return ArraySpec(file, np.dtype(np.float32), shape)
+        count = int(offsets[stop] - offsets[start])
+        if self.mode == "signals":
+            return ArraySpec(file, np.dtype(np.int16), (count, self.leads))
+        return ArraySpec(file, np.dtype(np.float32), (count * self.leads, self.beat_samples))
 
     def row_arrays(self) -> dict[str, ArraySpec]:
-        """Arrays of one file with one entry per row, but for `signal_start`, which has one more."""
+        """Arrays of one file with one entry per row, but for the `offsets`, which have one more."""
         rows, leads, beats = self.rows, self.leads, self.beats
         specs: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
             "valid": (np.bool_, (rows, leads, beats)),
@@ -121,7 +141,9 @@ class StoreLayout:
             "usable": (np.bool_, (rows,)),
         }
         if self.mode == "signals":
-            specs |= {"gain": (np.float32, (rows, leads)), "signal_start": (np.int64, (rows + 1,))}
+            specs["gain"] = (np.float32, (rows, leads))
+        if self.offsets is not None:
+            specs[self.offsets] = (np.int64, (rows + 1,))
         return {name: ArraySpec(f"{name}.npy", np.dtype(dtype), shape) for name, (dtype, shape) in specs.items()}
 
     @property

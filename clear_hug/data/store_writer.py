@@ -1,9 +1,9 @@
 """Writing a store so that it can be interrupted at any moment, continued, and never seen half-finished.
 
-Everything is made in `OUT.partial`: arrays of the final size, which workers fill in chunks of consecutive records, and
-one small file per finished chunk (two in a store of signals, whose sizes are not known before). When all chunks are
-there, signals are put together, tables, checksums and at last the manifest are written, and the folder is renamed to
-`OUT`.
+Everything is made in `OUT.partial`: arrays of the final size, which workers fill in chunks of consecutive records, one
+file per chunk for its tokens or signals, and a small one that says that the chunk is there. When all chunks are there,
+signals, of which a chunk has few, are put together, tables, checksums and at last the manifest are written, and the
+folder is renamed to `OUT`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import csv
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clear_hug.data.chunk_files import CHUNKS, marker, signal_file, write_shard
+from clear_hug.data.chunk_files import CHUNKS, marker, read_chunk, signal_file, write_shard
 from clear_hug.data.quality import quality_codes
 from clear_hug.data.source import Source
 from clear_hug.data.store_format import (
@@ -42,6 +41,9 @@ from clear_hug.files import file_checksum, read_json, replacing, write_json
 __all__ = ["CHUNK_RECORDS", "BeatStoreWriter", "is_store"]
 
 CHUNK_RECORDS = 128
+"""At least (but for the last chunk)."""
+MOST_CHUNKS = 1024
+"""Each is a file that opening a store of tokens looks for."""
 _IDENTITY = "identity.json"
 
 
@@ -75,13 +77,13 @@ class BeatStoreWriter:
         return self.out.with_name(f".{self.out.name}.discarded")
 
     def layout(self) -> StoreLayout:
-        """The arrays that chunks are written to; shards of signals are not among them, they are made at the end."""
-        leads, beats, samples = self.shape
-        chunks = self._chunks()
-        row_bytes = leads * beats * samples * np.dtype(np.float32).itemsize
-        sizes = [len(rows) * row_bytes for rows in chunks]
-        starts = shard_starts(chunks, sizes, SHARD_BYTES) if self.mode == "tokens" else (0,)
-        return StoreLayout(self.mode, len(self.source.names), leads, beats, samples, starts)
+        """The arrays that chunks are written to; shards of signals are not among them, they are made at the end.
+
+        A shard of tokens is a chunk, so that nothing is written twice.
+        """
+        packed = self.mode == "tokens"
+        starts = tuple(rows.start for rows in self._chunks()) if packed else (0,)
+        return StoreLayout(self.mode, len(self.source.names), *self.shape, starts or (0,), packed)
 
     def start(self, restart: bool = False) -> list[range]:
         """Make or continue the partial store.
@@ -114,10 +116,7 @@ class BeatStoreWriter:
             (self.partial / CHUNKS).mkdir(parents=True)
             layout = self.layout()
             rows = layout.row_arrays()
-            filled = [rows[name] for name in ("valid", "seconds", "r_index", "gain") if name in rows]
-            if self.mode == "tokens":
-                filled += layout.token_shards()
-            for spec in filled:
+            for spec in (rows[name] for name in ("valid", "seconds", "r_index", "gain") if name in rows):
                 np.lib.format.open_memmap(self.partial / spec.file, "w+", spec.dtype, spec.shape).flush()
             write_json(self.partial / _IDENTITY, self.identity)  # last: without it the folder is made anew
         return [rows for rows in self._chunks() if not marker(self.partial, rows).exists()]
@@ -133,15 +132,22 @@ class BeatStoreWriter:
         """
         if not self.partial.exists():
             return dict(read_json(self.out / MANIFEST))
-        tally = _Tally(len(self.source.names))
+        tally, summed = _Tally(len(self.source.names)), dict[str, dict[str, str]]()
         with replacing(self.partial / RECORDS) as temporary, temporary.open("w", newline="", encoding="utf-8") as table:
             writer = csv.DictWriter(table, RECORD_COLUMNS, extrasaction="ignore", lineterminator="\n")
             writer.writeheader()
-            for row, record in enumerate(self._records()):
-                writer.writerow(record)
-                tally.add(row, record)
+            for rows in self._chunks():
+                chunk = read_chunk(self.partial, rows)
+                summed |= chunk.files
+                for row, entry in zip(rows, chunk.records, strict=True):
+                    record = self._record(row, entry)
+                    writer.writerow(record)
+                    tally.add(row, record)
         layout = self._put_signals_together(tally.samples) if self.mode == "signals" else self.layout()
         arrays = layout.row_arrays()
+        held = tally.samples if self.mode == "signals" else tally.beats
+        assert layout.offsets is not None
+        np.save(self.partial / arrays[layout.offsets].file, np.concatenate(([0], np.cumsum(held))))
         np.save(self.partial / arrays["split"].file, self.source.split.astype(np.int8))
         np.save(self.partial / arrays["usable"].file, tally.usable)
         sizes = {name: len(task.classes) for name, task in self.source.tasks.items()}
@@ -161,7 +167,8 @@ class BeatStoreWriter:
             "shards": list(layout.starts),
             "identity": self.identity,
             "files": {
-                name: {"bytes": (self.partial / name).stat().st_size, CHECKSUM: file_checksum(self.partial / name)}
+                name: {"bytes": (path := self.partial / name).stat().st_size}
+                | (summed.get(name) or {CHECKSUM: file_checksum(path)})
                 for name in files
             },
         }
@@ -179,7 +186,6 @@ class BeatStoreWriter:
         for file, start, stop in zip(layout.shard_files, layout.starts, layout.stops, strict=True):
             parts = [signal_file(self.partial, rows) for rows in chunks if start <= rows.start < stop]
             write_shard(self.partial / file, parts, (int(samples[start:stop].sum()), leads))
-        np.save(self.partial / layout.row_arrays()["signal_start"].file, np.concatenate(([0], np.cumsum(samples))))
         return layout
 
     def _continues(self, restart: bool) -> bool:
@@ -213,14 +219,14 @@ class BeatStoreWriter:
 
     def _chunks(self) -> list[range]:
         rows = len(self.source.names)
-        return [range(start, min(start + CHUNK_RECORDS, rows)) for start in range(0, rows, CHUNK_RECORDS)]
+        size = max(CHUNK_RECORDS, -(-rows // MOST_CHUNKS))
+        return [range(start, min(start + size, rows)) for start in range(0, rows, size)]
 
-    def _records(self) -> Iterator[dict[str, Any]]:
-        for rows in self._chunks():
-            for row, entry in zip(rows, read_json(marker(self.partial, rows)), strict=True):
-                notes = [" ".join(note.split()) for note in (*self.source.notes[row], *entry.pop("notes"))]
-                own = {"row": row, "record": self.source.names[row], "source": self.source.paths[row]}
-                yield {**entry, **own, "notes": NOTE_SEPARATOR.join(notes), "quality": quality_codes(notes)}
+    def _record(self, row: int, entry: dict[str, Any]) -> dict[str, Any]:
+        """One line of the table of records."""
+        notes = [" ".join(note.split()) for note in (*self.source.notes[row], *entry["notes"])]
+        own = {"row": row, "record": self.source.names[row], "source": self.source.paths[row]}
+        return {**entry, **own, "notes": NOTE_SEPARATOR.join(notes), "quality": quality_codes(notes)}
 
 
 @dataclass(eq=False)
@@ -229,21 +235,19 @@ class _Tally:
 
     rows: int
     noted: int = 0
-    beats: int = 0
     beats_found: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.usable = np.ones(self.rows, dtype=bool)
-        self.samples = np.zeros(self.rows, dtype=np.int64)
+        self.samples, self.beats = np.zeros((2, self.rows), dtype=np.int64)
 
     def add(self, row: int, record: dict[str, Any]) -> None:
         if record["flag"]:
             self.usable[row] = False
             self.kinds[record["flag"].split(":")[0]] += 1
-        self.samples[row] = record["samples"]
+        self.samples[row], self.beats[row] = record["samples"], record["kept"]
         self.noted += bool(record["notes"])
-        self.beats += record["kept"]
         self.beats_found += record["beats"]
 
     def counts(self) -> dict[str, int]:
@@ -251,7 +255,7 @@ class _Tally:
             "records": self.rows,
             "flagged": self.rows - int(self.usable.sum()),
             "noted": self.noted,
-            "beats": self.beats,
+            "beats": int(self.beats.sum()),
             "beats_found": self.beats_found,
         }
 

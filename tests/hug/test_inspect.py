@@ -81,7 +81,7 @@ def test_the_command_prints_them(folder: Path) -> None:
         "3 train, 0 val, 1 test",
         "r3: unreadable: record r3: r3.dat is truncated",
         "beats tokenizer",
-        "format version 3, tokens in 1 shard;",
+        "format version 4, tokens in 1 shard;",
         "numpy",
         "task labels",
     ):

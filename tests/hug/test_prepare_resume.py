@@ -25,7 +25,6 @@ from clear_hug.data import (
     wfdb_source,
 )
 from clear_hug.data import store_writer as writer_module
-from clear_hug.data.chunk_files import write_rows
 from clear_hug.data.store_format import MANIFEST
 
 RECORDS = 9
@@ -53,21 +52,6 @@ def test_every_row_is_its_own_record(folder: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(store.tokens[number], row.tokens)
         np.testing.assert_array_equal(store.r_index[number], row.r_index)
     assert not store.tokens[4].any()
-
-
-@pytest.mark.parametrize("short", [0, 1, 5, 1600, 10**6, None])
-def test_writes_that_stop_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short: int | None) -> None:
-    wanted = np.random.default_rng(0).standard_normal((9, 20, 10)).astype(np.float32)
-    np.save(tmp_path / "rows.npy", np.zeros((12, 20, 10), dtype=np.float32))
-    if short is None:
-        monkeypatch.delattr(os, "writev", raising=False)  # as on Windows
-    else:
-        monkeypatch.setattr(os, "writev", lambda file, held: os.write(file, b"".join(held)[:short]), raising=False)
-    write_rows(tmp_path / "rows.npy", 2, wanted)
-    written = np.load(tmp_path / "rows.npy")
-    np.testing.assert_array_equal(written[2:11], wanted)
-    assert not written[:2].any()
-    assert not written[11:].any()
 
 
 class Killed(BaseException):
@@ -196,6 +180,23 @@ def test_processes_that_are_really_killed(many: Path, tmp_path: Path, store: str
     subprocess.run(command, check=True)
     assert _files(tmp_path / "out") == _files(many / store)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+FULL = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"  # bytes in one file
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files there")
+@pytest.mark.parametrize("store", ["tokens", "signals"])
+def test_writes_that_stop_short_lose_nothing(many: Path, tmp_path: Path, store: str) -> None:
+    """A file cannot grow any more in the middle of the first chunk: an error, half a file that has no name yet."""
+    command = [sys.executable, "-c", FULL + RUN, str(many / "in"), str(tmp_path / "out"), store, "1"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "OSError: [Errno 27] File too large" in ended.stderr
+    assert ended.returncode == 1
+    partial = tmp_path / "out.partial"
+    assert not [path for path in partial.rglob("*") if path.name.startswith((".", "tokens", "0"))]
+    prepare(wfdb_source(many / "in"), tmp_path / "out", store=store)
+    assert _files(tmp_path / "out") == _files(many / store)
 
 
 def test_any_number_of_workers_gives_the_same_store(folder: Path, tmp_path: Path) -> None:

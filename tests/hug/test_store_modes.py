@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,11 @@ import torch
 from clear_hug.data import BeatStore, PrepareSettings, StoreError, native, prepare, wfdb_source
 from clear_hug.data import store_writer as writer_module
 from clear_hug.data.cut_on_device import cut_on_device
+from clear_hug.data.dataset import BeatDataset
 from clear_hug.data.lazy_rows import LazyRows
 from clear_hug.data.signal_rows import quantise
 from clear_hug.data.store_format import shard_starts
+from clear_hug.files import file_checksum, file_hash
 
 SETTINGS = PrepareSettings(beats=7, beat_samples=81)
 RECORDS = 11
@@ -38,35 +40,74 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base
 
 
-def _store(folder: Path, name: str, mode: str, shard_bytes: int, monkeypatch: pytest.MonkeyPatch) -> BeatStore:
-    with monkeypatch.context() as patch:
-        patch.setattr(writer_module, "CHUNK_RECORDS", 2)
-        patch.setattr(writer_module, "SHARD_BYTES", shard_bytes)
-        return prepare(wfdb_source(folder / "in"), folder / name, SETTINGS, store=mode).store
-
-
 @pytest.fixture(scope="module")
 def stores(folder: Path) -> dict[str, BeatStore]:
-    with pytest.MonkeyPatch.context() as patch:
-        row = 12 * 7 * 81 * 4
-        return {
-            "whole": _store(folder, "whole", "tokens", 1 << 30, patch),
-            "shards": _store(folder, "shards", "tokens", 4 * row, patch),
-            "signals": _store(folder, "signals", "signals", 1 << 30, patch),
-            "signal shards": _store(folder, "signal-shards", "signals", 40_000, patch),
-        }
+    """The same records in one shard and in several, and as versions 1 to 3 kept them, with every slot."""
+    source, held = wfdb_source(folder / "in"), {}
+    for name, mode, chunk, limit in (
+        ("whole", "tokens", 100, 1 << 30),
+        ("shards", "tokens", 4, 1 << 30),
+        ("signals", "signals", 2, 1 << 30),
+        ("signal shards", "signals", 2, 40_000),
+    ):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(writer_module, "CHUNK_RECORDS", chunk)
+            patch.setattr(writer_module, "SHARD_BYTES", limit)
+            held[name] = prepare(source, folder / name, SETTINGS, store=mode).store
+    for name, version, starts in (("first", 1, [0]), ("second", 2, [0, 5]), ("third", 3, [0, 4, 6])):
+        held[name] = _older(held["whole"], folder / name, version, starts)
+    return held
+
+
+def _older(store: BeatStore, folder: Path, version: int, starts: list[int]) -> BeatStore:
+    """The store as an earlier version of the format has it."""
+    shutil.copytree(store.path, folder)
+    for path in (folder / "tokens.npy", folder / "beat_start.npy"):
+        path.unlink()
+    parts = np.split(np.asarray(store.tokens), starts[1:])
+    for number, part in enumerate(parts):
+        np.save(folder / (f"tokens_{number}.npy" if starts[1:] else "tokens.npy"), part)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest |= {"version": version, "shards": starts}
+    manifest["identity"]["format_version"] = version
+    if version == 1:
+        del manifest["shards"], manifest["store"], manifest["identity"]["store"]
+    manifest["files"] = {
+        path.name: {"bytes": path.stat().st_size}
+        | ({"sha256": file_hash(path)} if version < 3 else {"xxh3_128": file_checksum(path)})
+        for path in sorted(folder.iterdir())
+        if path.name != "manifest.json"
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return BeatStore.open(folder)
 
 
 def test_shards_hold_the_same_rows(stores: dict[str, BeatStore]) -> None:
-    whole, shards = stores["whole"], stores["shards"]
+    shards, truth = stores["shards"], np.asarray(stores["whole"].tokens)
     assert shards.manifest["shards"] == [0, 4, 8]
     assert sorted(path.name for path in shards.path.glob("tokens*")) == ["tokens_0.npy", "tokens_1.npy", "tokens_2.npy"]
     assert isinstance(shards.tokens, LazyRows)
-    assert isinstance(whole.tokens, np.ndarray)
-    assert not whole.tokens.flags.owndata  # mapped, not read
-    assert not whole.tokens.flags.writeable
-    np.testing.assert_array_equal(np.asarray(shards.tokens), whole.tokens)
+    np.testing.assert_array_equal(np.asarray(shards.tokens), truth)
+    few = np.array([9, 0, 4, 3, 9])
+    np.testing.assert_array_equal(shards.tokens.take_leads(few, np.array([11, 2])), truth[few][:, [11, 2]])
     shards.verify()
+
+
+def test_empty_slots_take_no_space(stores: dict[str, BeatStore]) -> None:
+    store = stores["whole"]
+    beats = (store.r_index >= 0).sum(axis=1)
+    assert 0 == beats[4] < beats.min(where=np.arange(RECORDS) != 4, initial=9) < beats.max() == SETTINGS.slots
+    held = np.load(store.path / "tokens.npy", mmap_mode="r")
+    assert held.shape == (12 * beats.sum(), 81)
+    np.testing.assert_array_equal(np.load(store.path / "beat_start.npy"), np.concatenate(([0], np.cumsum(beats))))
+    assert not np.asarray(store.tokens)[~np.asarray(store.valid)].any()
+
+
+def test_chunks_grow_with_the_data_set(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "CHUNK_RECORDS", 2)
+    monkeypatch.setattr(writer_module, "MOST_CHUNKS", 3)
+    store = prepare(wfdb_source(folder / "in"), folder / "grown", SETTINGS).store
+    assert store.manifest["shards"] == [0, 4, 8]
 
 
 def test_signals_give_the_same_tokens_but_for_rounding(stores: dict[str, BeatStore]) -> None:
@@ -77,8 +118,9 @@ def test_signals_give_the_same_tokens_but_for_rounding(stores: dict[str, BeatSto
     tokens = np.asarray(signals.tokens)
     assert (tokens.shape, tokens.dtype) == (whole.tokens.shape, np.float32)
     step = np.asarray(signals.signals.take(np.arange(RECORDS)).gain)[:, :, None, None]
-    assert (np.abs(tokens - whole.tokens) <= 0.5 * step + 1e-6).all()
-    assert not tokens[whole.tokens == 0].any()  # what is outside a beat is exactly zero in both
+    truth = np.asarray(whole.tokens)
+    assert (np.abs(tokens - truth) <= 0.5 * step + 1e-6).all()
+    assert not tokens[truth == 0].any()  # what is outside a beat is exactly zero in both
     assert step[np.asarray(whole.valid).any(axis=2)].max() < 1e-4  # mV: a tenth of what recorders resolve
     np.testing.assert_array_equal(np.asarray(stores["signal shards"].tokens), tokens)
     assert len(stores["signal shards"].manifest["shards"]) > 2
@@ -92,7 +134,8 @@ def test_rows_are_indexed_as_in_numpy(stores: dict[str, BeatStore]) -> None:
     keys = [0, -1, np.int64(5), slice(None), slice(8, 1, -3), [3, 3, 0, -2], np.array([10, 0]), mask, []]
     keys += [(4, 2), (slice(2, 9), 0, slice(3)), ([7, 1], slice(None), 2)]
     for key in keys:
-        np.testing.assert_array_equal(stores["shards"].tokens[key], truth[key], err_msg=str(key))
+        for name in ("whole", "shards", "third"):
+            np.testing.assert_array_equal(stores[name].tokens[key], truth[key], err_msg=f"{name} {key}")
         rounded = stores["signals"].tokens[key]
         np.testing.assert_allclose(rounded, truth[key], atol=2e-4, err_msg=str(key))
     rows = stores["shards"].tokens
@@ -176,22 +219,21 @@ def test_stores_travel_as_their_path(stores: dict[str, BeatStore]) -> None:
         np.testing.assert_array_equal(pickle.loads(sent).tokens[3], store.tokens[3])
 
 
-def test_the_first_version_is_still_read(stores: dict[str, BeatStore], tmp_path: Path) -> None:
-    for path in stores["whole"].path.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
-    del manifest["shards"], manifest["store"], manifest["identity"]["store"]
-    manifest["identity"]["format_version"] = manifest["version"] = 1
-    for name, entry in manifest["files"].items():
-        del entry["xxh3_128"]
-        entry["sha256"] = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    np.testing.assert_array_equal(BeatStore.open(tmp_path).tokens, stores["whole"].tokens)
-    BeatStore.open(tmp_path).verify()
-    root = stores["whole"].path.parent / "in"
-    assert prepare(wfdb_source(root), tmp_path, SETTINGS).already_complete
+@pytest.mark.parametrize("name", ["first", "second", "third"])
+def test_earlier_versions_are_still_read(stores: dict[str, BeatStore], name: str) -> None:
+    store, truth = stores[name], np.asarray(stores["whole"].tokens)
+    np.testing.assert_array_equal(np.asarray(store.tokens), truth)
+    if store.shards == 1:
+        assert isinstance(store.tokens, np.ndarray)
+        assert not store.tokens.flags.owndata  # mapped, not read
+        assert not store.tokens.flags.writeable
+    picked = BeatDataset(store, leads=["V1", "I"]).load_batch([7, 1])
+    np.testing.assert_array_equal(picked.tokens, truth[[7, 1]][:, [6, 0]])
+    store.verify()
+    root = store.path.parent / "in"
+    assert prepare(wfdb_source(root), store.path, SETTINGS).already_complete
     with pytest.raises(StoreError, match='store "tokens" there, "signals" now'):
-        prepare(wfdb_source(root), tmp_path, SETTINGS, store="signals")
+        prepare(wfdb_source(root), store.path, SETTINGS, store="signals")
 
 
 @pytest.mark.parametrize(
@@ -201,6 +243,8 @@ def test_the_first_version_is_still_read(stores: dict[str, BeatStore], tmp_path:
         ("signals", {"shards": [0, 99]}, "no manifest of a store"),
         ("shards", {"shards": [0, 8, 4]}, "no manifest of a store"),
         ("shards", {"shards": [0, 4]}, "instead of float32"),
+        ("third", {"shards": [0, 4]}, "instead of float32"),
+        ("shards", {"beats": 3}, r"beat_start.npy is damaged"),
         ("signals", {"store": "pictures"}, "no manifest of a store"),
     ],
 )
@@ -212,6 +256,18 @@ def test_contradictions_are_refused(
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     (tmp_path / "manifest.json").write_text(json.dumps({**manifest, **change}))
     with pytest.raises(StoreError, match=message):
+        _ = BeatStore.open(tmp_path).tokens[-1]
+
+
+@pytest.mark.parametrize("change", [(0, 1), (3, 0), (RECORDS, 1 << 40)])
+def test_damaged_places_of_records_are_refused(
+    stores: dict[str, BeatStore], tmp_path: Path, change: tuple[int, int]
+) -> None:
+    shutil.copytree(stores["whole"].path, tmp_path, dirs_exist_ok=True)
+    places = np.load(tmp_path / "beat_start.npy")
+    places[change[0]] = change[1]
+    np.save(tmp_path / "beat_start.npy", places)
+    with pytest.raises(StoreError, match=r"beat_start.npy is damaged; prepare the store with --overwrite"):
         _ = BeatStore.open(tmp_path).tokens[-1]
 
 
