@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clear_hug.data.row import PreparedRow
-from clear_hug.data.store_format import CHECKSUM, StoreLayout
+from clear_hug.data.store_format import StoreLayout
 from clear_hug.files import file_checksum, read_json, replacing, write_text
 
-__all__ = ["CHUNKS", "Chunk", "marker", "read_chunk", "signal_file", "write_chunk", "write_rows", "write_shard"]
+__all__ = ["CHUNKS", "Chunk", "marker", "read_chunk", "write_chunk", "write_rows"]
 
 CHUNKS = "chunks"
 _ROW_ARRAYS = ("valid", "seconds", "r_index")
@@ -29,11 +30,11 @@ class Chunk(NamedTuple):
 
     Attributes:
         records: of each record, what the table of records will say.
-        files: for each file that this chunk alone fills, its entry in the manifest, without the size.
+        checksum: of the shard.
     """
 
     records: list[dict[str, Any]]
-    files: dict[str, dict[str, str]]
+    checksum: str
 
 
 def write_chunk(partial: Path, layout: StoreLayout, rows: range, prepared: Iterable[PreparedRow]) -> int:
@@ -41,15 +42,14 @@ def write_chunk(partial: Path, layout: StoreLayout, rows: range, prepared: Itera
 
     Args:
         partial: folder of the partial store.
-        layout: its arrays; a chunk lies within one shard.
+        layout: its arrays; a chunk is a shard.
         rows: consecutive row numbers.
         prepared: one result per row; asked for a few at a time, so that none of them is held for long.
 
     Returns:
         How many of them are flagged.
     """
-    signals = layout.mode == "signals"
-    small: dict[str, list[NDArray[np.generic]]] = {name: [] for name in (*_ROW_ARRAYS, *(["gain"] if signals else []))}
+    small: dict[str, list[NDArray[np.generic]]] = defaultdict(list)
     entries: list[dict[str, Any]] = []
 
     def large() -> Iterator[NDArray[np.generic]]:
@@ -63,18 +63,13 @@ def write_chunk(partial: Path, layout: StoreLayout, rows: range, prepared: Itera
                 small["gain"].append(row.signal.gain)
                 yield row.signal.samples
 
-    if signals:
-        path = signal_file(partial, rows)
-        write_array(path, np.dtype(np.int16), layout.leads, large())
-    else:
-        path = partial / layout.shard_files[layout.starts.index(rows.start)]
-        write_array(path, np.dtype(np.float32), layout.beat_samples, large())
+    path = partial / layout.shard_files[layout.starts.index(rows.start)]
+    write_array(path, *layout.shard_rows, large())
     for name, values in small.items():
         write_rows(partial / f"{name}.npy", rows.start, np.stack(values))
     _to_disk([path, *(partial / f"{name}.npy" for name in small)])
-    files = {} if signals else {path.name: {CHECKSUM: file_checksum(path)}}
     # In one line, which the JSON encoder writes several times faster than it indents.
-    said = json.dumps(Chunk(entries, files)._asdict(), ensure_ascii=False, allow_nan=False)
+    said = json.dumps(Chunk(entries, file_checksum(path))._asdict(), ensure_ascii=False, allow_nan=False)
     write_text(marker(partial, rows), said + "\n")
     return sum(bool(entry["flag"]) for entry in entries)
 
@@ -97,22 +92,9 @@ def _entry(row: PreparedRow) -> dict[str, Any]:
     }
 
 
-def write_shard(path: Path, parts: Sequence[Path], shape: tuple[int, int]) -> None:
-    """Put int16 arrays [samples, L] together in one `.npy` file of that shape, a part at a time."""
-    with replacing(path) as temporary, temporary.open("wb") as stream:
-        stream.write(_header(np.dtype(np.int16), *shape))
-        for part in parts:
-            stream.write(np.load(part, mmap_mode="r", allow_pickle=False).data)  # no copy on the way
-
-
 def marker(partial: Path, rows: range) -> Path:
     """The file that says that a chunk is there."""
     return partial / CHUNKS / f"{rows.start:09d}.json"
-
-
-def signal_file(partial: Path, rows: range) -> Path:
-    """The signals of a chunk, in a store of signals."""
-    return partial / CHUNKS / f"{rows.start:09d}.npy"
 
 
 def write_array(path: Path, dtype: np.dtype[Any], width: int, values: Iterable[NDArray[np.generic]]) -> None:

@@ -49,6 +49,8 @@ class LazyRows(ABC):
         return f"{type(self).__name__}(shape={self.shape}, dtype={self.dtype})"
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
+        if isinstance(key, np.ndarray) and key.ndim == 1:
+            return self.take(self._rows(key))
         first, rest = (key[0], key[1:]) if isinstance(key, tuple) and key else (key, ())
         if first is Ellipsis or isinstance(first, tuple):
             raise IndexError(f"the first index {first!r} must be an integer, a slice or an array of one axis")
@@ -71,6 +73,8 @@ class LazyRows(ABC):
         if isinstance(key, slice):
             return np.arange(*key.indices(len(self)))
         rows = np.asarray(key)
+        if rows.dtype == np.int64 and rows.ndim == 1 and rows.size:
+            return self._checked(rows)
         if rows.size == 0 and rows.ndim == 1:
             return np.zeros(0, dtype=np.int64)
         if rows.ndim != 1 or not (rows.dtype == bool or np.issubdtype(rows.dtype, np.integer)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -35,12 +36,15 @@ class Shards:
 
     def groups(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Each shard that some of the rows [n] lie in, and their places among the rows."""
-        if len(self.starts) == 1:
+        if len(self.starts) == 1 or not len(rows):
             yield 0, np.arange(len(rows))
             return
         shards = self.of(rows)
         if len(rows) == 1:
             yield int(shards[0]), np.zeros(1, dtype=np.int64)
             return
-        for shard in np.unique(shards):
-            yield int(shard), np.flatnonzero(shards == shard)
+        order = np.argsort(shards, kind="stable")
+        ordered = shards[order]
+        edges = (np.flatnonzero(ordered[1:] != ordered[:-1]) + 1).tolist()
+        for first, last in pairwise((0, *edges, len(rows))):
+            yield int(ordered[first]), order[first:last]

@@ -254,11 +254,10 @@ class BeatStore:
             StoreError: they do not increase, or a recording has more beats than slots.
         """
         layout = self._layout
-        assert layout.offsets is not None
         spec = self._arrays[layout.offsets]
         offsets: NDArray[np.int64] = self._map(spec)
         counts = np.diff(offsets)
-        most = layout.beats if layout.packed else np.iinfo(np.int64).max
+        most = layout.beats if layout.mode == "tokens" else np.iinfo(np.int64).max
         if offsets[0] != 0 or ((counts < 0) | (counts > most)).any():
             raise StoreError(f"{self._path / spec.file} is damaged; prepare the store with --overwrite")
         return offsets
@@ -266,7 +265,7 @@ class BeatStore:
     @cached_property
     def _shards(self) -> Shards:
         layout = self._layout
-        offsets = None if layout.offsets is None else self._offsets
+        offsets = self._offsets if layout.packed else None
         return Shards(lambda number: self._map(layout.shard(number, offsets)), layout.starts)
 
     def _known(self, task: str) -> str:

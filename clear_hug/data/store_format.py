@@ -1,13 +1,13 @@
 """How a store lies on the disk: names, types and shapes of its files, and what is written in its manifest.
 
-Version 4 keeps tokens without their empty slots, one shard for each chunk of records that was prepared at a time;
-before, all slots were there, in shards of limited size, as signals are still. Version 3 has checksums by XXH3 where
-version 2 had SHA-256. A version 1 store is a version 2 store of tokens in one shard, and is read as such.
+Version 4 keeps tokens without their empty slots, and a shard is what was prepared at a time; before, all slots were
+there, and shards were of limited size. Version 3 has checksums by XXH3 where version 2 had SHA-256. A version 1 store
+is a version 2 store of tokens in one shard, and is read as such.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,6 @@ __all__ = [
     "MANIFEST",
     "MODES",
     "RECORDS",
-    "SHARD_BYTES",
     "VERSION",
     "ArraySpec",
     "StoreError",
@@ -35,8 +34,6 @@ CHECKSUM = "xxh3_128"
 """The key of a file's checksum in the manifest; before version 3 it was "sha256"."""
 MODES = ("tokens", "signals")
 """What a store keeps: float32 tokens, or int16 signals from which tokens are cut when they are asked for."""
-SHARD_BYTES = 1 << 30
-"""Signals in one file, at most (but at least one chunk of records)."""
 MANIFEST = "manifest.json"
 RECORDS = "records.csv"
 RECORD_COLUMNS = ("row", "record", "source", "fs", "duration", "beats", "flag", "notes", "quality")
@@ -68,7 +65,7 @@ class StoreLayout:
         beats: T.
         beat_samples: S.
         starts: first row of each shard, from 0 on; no shard is empty.
-        packed: tokens are kept without their empty slots.
+        packed: recordings take as many rows of a shard as they need; False for tokens with all their slots.
     """
 
     mode: str
@@ -77,7 +74,7 @@ class StoreLayout:
     beats: int
     beat_samples: int
     starts: tuple[int, ...] = (0,)
-    packed: bool = False
+    packed: bool = True
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any]) -> StoreLayout:
@@ -91,8 +88,8 @@ class StoreLayout:
         mode = manifest["store"] if manifest["version"] > 1 else "tokens"
         if mode not in MODES or starts[:1] != (0,) or list(starts) != sorted({*starts}) or starts[-1] >= max(rows, 1):
             raise ValueError(f"store {mode!r} with shards from rows {list(starts)}")
-        packed = mode == "tokens" and manifest["version"] > 3
-        return cls(mode, rows, leads, int(manifest["beats"]), int(manifest["beat_samples"]), starts, packed)
+        sizes = int(manifest["beats"]), int(manifest["beat_samples"])
+        return cls(mode, rows, leads, *sizes, starts, packed=mode == "signals" or manifest["version"] > 3)
 
     @property
     def stops(self) -> tuple[int, ...]:
@@ -108,27 +105,30 @@ class StoreLayout:
         return tuple(f"{name}_{number}.npy" for number in range(len(self.starts)))
 
     @property
-    def offsets(self) -> str | None:
-        """Array of where each recording begins, counted over all shards, in samples or beats; None for whole rows."""
+    def shard_rows(self) -> tuple[np.dtype[Any], int]:
+        """Type and width of a row of a packed shard: a sample of all leads, or a token."""
         if self.mode == "signals":
-            return "signal_start"
-        return "beat_start" if self.packed else None
+            return np.dtype(np.int16), self.leads
+        return np.dtype(np.float32), self.beat_samples
+
+    @property
+    def offsets(self) -> str:
+        """Array of where each recording begins, counted over all packed shards, in samples or beats."""
+        return "signal_start" if self.mode == "signals" else "beat_start"
 
     def shard(self, number: int, offsets: NDArray[np.int64] | None) -> ArraySpec:
         """One shard: int16 [samples, L], float32 [L beats, S], or float32 [rows, L, T, S] in older stores of tokens.
 
         Args:
             number: of the shard.
-            offsets: int64 [R + 1], the array that `offsets` names.
+            offsets: int64 [R + 1], the array that `offsets` names; None for shards that are not packed.
         """
         file, start, stop = self.shard_files[number], self.starts[number], self.stops[number]
+        dtype, width = self.shard_rows
         if offsets is None:
-            shape = (stop - start, self.leads, self.beats, self.beat_samples)
-            return ArraySpec(file, np.dtype(np.float32), shape)
+            return ArraySpec(file, dtype, (stop - start, self.leads, self.beats, width))
         count = int(offsets[stop] - offsets[start])
-        if self.mode == "signals":
-            return ArraySpec(file, np.dtype(np.int16), (count, self.leads))
-        return ArraySpec(file, np.dtype(np.float32), (count * self.leads, self.beat_samples))
+        return ArraySpec(file, dtype, (count if self.mode == "signals" else count * self.leads, width))
 
     def row_arrays(self) -> dict[str, ArraySpec]:
         """Arrays of one file with one entry per row, but for the `offsets`, which have one more."""
@@ -142,7 +142,7 @@ class StoreLayout:
         }
         if self.mode == "signals":
             specs["gain"] = (np.float32, (rows, leads))
-        if self.offsets is not None:
+        if self.packed:
             specs[self.offsets] = (np.int64, (rows + 1,))
         return {name: ArraySpec(f"{name}.npy", np.dtype(dtype), shape) for name, (dtype, shape) in specs.items()}
 
@@ -161,20 +161,3 @@ def label_arrays(rows: int, tasks: Mapping[str, int]) -> dict[str, tuple[ArraySp
         )
         for number, (task, classes) in enumerate(tasks.items())
     }
-
-
-def shard_starts(chunks: Sequence[range], chunk_bytes: Sequence[int], limit: int) -> tuple[int, ...]:
-    """First rows of shards made of whole chunks, each as large as the limit allows.
-
-    Args:
-        chunks: consecutive rows.
-        chunk_bytes: of each chunk.
-        limit: bytes per shard; a chunk that is larger is a shard of its own.
-    """
-    starts, held = [0], 0
-    for rows, size in zip(chunks, chunk_bytes, strict=True):
-        if held and held + size > limit:
-            starts.append(rows.start)
-            held = 0
-        held += size
-    return tuple(starts)

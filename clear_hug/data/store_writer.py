@@ -1,9 +1,8 @@
 """Writing a store so that it can be interrupted at any moment, continued, and never seen half-finished.
 
 Everything is made in `OUT.partial`: arrays of the final size, which workers fill in chunks of consecutive records, one
-file per chunk for its tokens or signals, and a small one that says that the chunk is there. When all chunks are there,
-signals, of which a chunk has few, are put together, tables, checksums and at last the manifest are written, and the
-folder is renamed to `OUT`.
+shard per chunk for its tokens or signals, and a small file that says that the chunk is there. When all chunks are
+there, tables and at last the manifest are written, and the folder is renamed to `OUT`.
 """
 
 from __future__ import annotations
@@ -17,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from clear_hug.data.chunk_files import CHUNKS, marker, read_chunk, signal_file, write_shard
+from clear_hug.data.chunk_files import CHUNKS, marker, read_chunk
 from clear_hug.data.quality import quality_codes
 from clear_hug.data.source import Source
 from clear_hug.data.store_format import (
@@ -29,12 +27,10 @@ from clear_hug.data.store_format import (
     NOTE_SEPARATOR,
     RECORD_COLUMNS,
     RECORDS,
-    SHARD_BYTES,
     VERSION,
     StoreError,
     StoreLayout,
     label_arrays,
-    shard_starts,
 )
 from clear_hug.files import file_checksum, read_json, replacing, write_json
 
@@ -43,7 +39,7 @@ __all__ = ["CHUNK_RECORDS", "BeatStoreWriter", "is_store"]
 CHUNK_RECORDS = 128
 """At least (but for the last chunk)."""
 MOST_CHUNKS = 1024
-"""Each is a file that opening a store of tokens looks for."""
+"""Each is a file that opening a store looks for."""
 _IDENTITY = "identity.json"
 
 
@@ -77,13 +73,9 @@ class BeatStoreWriter:
         return self.out.with_name(f".{self.out.name}.discarded")
 
     def layout(self) -> StoreLayout:
-        """The arrays that chunks are written to; shards of signals are not among them, they are made at the end.
-
-        A shard of tokens is a chunk, so that nothing is written twice.
-        """
-        packed = self.mode == "tokens"
-        starts = tuple(rows.start for rows in self._chunks()) if packed else (0,)
-        return StoreLayout(self.mode, len(self.source.names), *self.shape, starts or (0,), packed)
+        """The arrays that chunks are written to."""
+        starts = tuple(rows.start for rows in self._chunks())
+        return StoreLayout(self.mode, len(self.source.names), *self.shape, starts)
 
     def start(self, restart: bool = False) -> list[range]:
         """Make or continue the partial store.
@@ -122,7 +114,7 @@ class BeatStoreWriter:
         return [rows for rows in self._chunks() if not marker(self.partial, rows).exists()]
 
     def finish(self, about: dict[str, Any]) -> dict[str, Any]:
-        """Put signals together, write tables, labels, checksums and the manifest, and put the store in its place.
+        """Write tables, labels, checksums and the manifest, and put the store in its place.
 
         Args:
             about: JSON values for the manifest: settings, source, package versions.
@@ -132,21 +124,19 @@ class BeatStoreWriter:
         """
         if not self.partial.exists():
             return dict(read_json(self.out / MANIFEST))
-        tally, summed = _Tally(len(self.source.names)), dict[str, dict[str, str]]()
+        tally, layout, checksums = _Tally(len(self.source.names)), self.layout(), dict[str, str]()
         with replacing(self.partial / RECORDS) as temporary, temporary.open("w", newline="", encoding="utf-8") as table:
             writer = csv.DictWriter(table, RECORD_COLUMNS, extrasaction="ignore", lineterminator="\n")
             writer.writeheader()
-            for rows in self._chunks():
+            for rows, shard in zip(self._chunks(), layout.shard_files, strict=True):
                 chunk = read_chunk(self.partial, rows)
-                summed |= chunk.files
+                checksums[shard] = chunk.checksum
                 for row, entry in zip(rows, chunk.records, strict=True):
                     record = self._record(row, entry)
                     writer.writerow(record)
                     tally.add(row, record)
-        layout = self._put_signals_together(tally.samples) if self.mode == "signals" else self.layout()
         arrays = layout.row_arrays()
         held = tally.samples if self.mode == "signals" else tally.beats
-        assert layout.offsets is not None
         np.save(self.partial / arrays[layout.offsets].file, np.concatenate(([0], np.cumsum(held))))
         np.save(self.partial / arrays["split"].file, self.source.split.astype(np.int8))
         np.save(self.partial / arrays["usable"].file, tally.usable)
@@ -167,26 +157,16 @@ class BeatStoreWriter:
             "shards": list(layout.starts),
             "identity": self.identity,
             "files": {
-                name: {"bytes": (path := self.partial / name).stat().st_size}
-                | (summed.get(name) or {CHECKSUM: file_checksum(path)})
+                name: {
+                    "bytes": (path := self.partial / name).stat().st_size,
+                    CHECKSUM: checksums.get(name) or file_checksum(path),
+                }
                 for name in files
             },
         }
         write_json(self.partial / MANIFEST, manifest)
         self._publish()
         return manifest
-
-    def _put_signals_together(self, samples: NDArray[np.int64]) -> StoreLayout:
-        """Shards of whole chunks, and where each recording begins; done again from the start when it was cut short."""
-        leads, beats, width = self.shape
-        chunks = self._chunks()
-        sizes = [int(samples[rows.start : rows.stop].sum()) * leads * np.dtype(np.int16).itemsize for rows in chunks]
-        starts = shard_starts(chunks, sizes, SHARD_BYTES)
-        layout = StoreLayout(self.mode, len(samples), leads, beats, width, starts)
-        for file, start, stop in zip(layout.shard_files, layout.starts, layout.stops, strict=True):
-            parts = [signal_file(self.partial, rows) for rows in chunks if start <= rows.start < stop]
-            write_shard(self.partial / file, parts, (int(samples[start:stop].sum()), leads))
-        return layout
 
     def _continues(self, restart: bool) -> bool:
         try:

@@ -83,7 +83,7 @@ def test_killed_while_reading(folder: Path, tmp_path: Path, after: int, store: s
     assert not (tmp_path / "out.partial").exists()
 
 
-FINISHING = ["np.save", "replacing", "write_shard", "file_checksum", "write_json", "shutil.rmtree", "_publish"]
+FINISHING = ["np.save", "replacing", "file_checksum", "write_json", "shutil.rmtree", "_publish"]
 
 
 @pytest.mark.parametrize("store", ["tokens", "signals"])
@@ -91,8 +91,6 @@ FINISHING = ["np.save", "replacing", "write_shard", "file_checksum", "write_json
 def test_killed_while_finishing(
     folder: Path, tmp_path: Path, step: str, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if step == "write_shard" and store == "tokens":
-        pytest.skip("only signals are put together at the end")
     source = wfdb_source(folder)
     prepare(source, tmp_path / "whole", SETTINGS, store=store)
 

@@ -18,7 +18,6 @@ from clear_hug.data.cut_on_device import cut_on_device
 from clear_hug.data.dataset import BeatDataset
 from clear_hug.data.lazy_rows import LazyRows
 from clear_hug.data.signal_rows import quantise
-from clear_hug.data.store_format import shard_starts
 from clear_hug.files import file_checksum, file_hash
 
 SETTINGS = PrepareSettings(beats=7, beat_samples=81)
@@ -44,15 +43,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stores(folder: Path) -> dict[str, BeatStore]:
     """The same records in one shard and in several, and as versions 1 to 3 kept them, with every slot."""
     source, held = wfdb_source(folder / "in"), {}
-    for name, mode, chunk, limit in (
-        ("whole", "tokens", 100, 1 << 30),
-        ("shards", "tokens", 4, 1 << 30),
-        ("signals", "signals", 2, 1 << 30),
-        ("signal shards", "signals", 2, 40_000),
+    for name, mode, chunk in (
+        ("whole", "tokens", 100),
+        ("shards", "tokens", 4),
+        ("signals", "signals", 100),
+        ("signal shards", "signals", 2),
     ):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(writer_module, "CHUNK_RECORDS", chunk)
-            patch.setattr(writer_module, "SHARD_BYTES", limit)
             held[name] = prepare(source, folder / name, SETTINGS, store=mode).store
     for name, version, starts in (("first", 1, [0]), ("second", 2, [0, 5]), ("third", 3, [0, 4, 6])):
         held[name] = _older(held["whole"], folder / name, version, starts)
@@ -201,14 +199,6 @@ def test_rounding() -> None:
     assert (np.abs(samples * gain - signal) <= 0.5 * gain * (1 + 1e-6)).all()
     assert quantise(np.zeros((0, 3))).samples.shape == (0, 3)
     assert quantise(np.asfortranarray(signal)).samples.flags.c_contiguous  # as it lies in the file
-
-
-def test_where_shards_begin() -> None:
-    chunks = [range(start, start + 4) for start in range(0, 20, 4)]
-    assert shard_starts(chunks, [10] * 5, 25) == (0, 8, 16)
-    assert shard_starts(chunks, [10] * 5, 1) == (0, 4, 8, 12, 16)  # a chunk is never divided
-    assert shard_starts(chunks, [0, 0, 30, 0, 10], 30) == (0, 16)
-    assert shard_starts([], [], 1) == (0,)
 
 
 def test_stores_travel_as_their_path(stores: dict[str, BeatStore]) -> None:
