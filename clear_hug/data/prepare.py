@@ -68,7 +68,7 @@ def prepare(
         out: folder of the store; `out.partial` is used on the way.
         settings: None for the defaults.
         store: what to keep, "tokens" or "signals": int16, from which the same tokens (but for rounding) are cut when
-            they are asked for; a seventh of the size or less.
+            they are asked for; about a quarter of the size.
         workers: processes; -1 for one per core.
         overwrite: make the store anew, even if there is one, finished or with other settings.
         read: reader of one record from its path; None for the source's own.
