@@ -44,7 +44,7 @@ def write_chunk(partial: Path, layout: StoreLayout, rows: range, prepared: Itera
         partial: folder of the partial store.
         layout: its arrays; a chunk is a shard.
         rows: consecutive row numbers.
-        prepared: one result per row; asked for a few at a time, so that none of them is held for long.
+        prepared: one result per row; asked for one at a time, so that none of them is held for long.
 
     Returns:
         How many of them are flagged.

@@ -1,4 +1,4 @@
-"""Tokens kept without their empty slots, which most recordings have more of than beats."""
+"""Tokens kept without their empty slots: most recordings have more slots than beats."""
 
 from __future__ import annotations
 

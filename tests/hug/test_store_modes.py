@@ -101,6 +101,18 @@ def test_empty_slots_take_no_space(stores: dict[str, BeatStore]) -> None:
     assert not np.asarray(store.tokens)[~np.asarray(store.valid)].any()
 
 
+@pytest.mark.parametrize("mode", ["tokens", "signals"])
+def test_shards_without_a_beat(folder: Path, tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "CHUNK_RECORDS", 2)
+    shutil.copytree(folder / "in", tmp_path / "in")
+    for number in (2, 3, 4, 5):
+        (tmp_path / "in" / f"r{number:02d}.dat").write_bytes(b"")
+    store = prepare(wfdb_source(tmp_path / "in"), tmp_path / "out", SETTINGS, store=mode).store
+    store.verify()
+    assert [bool(row.any()) for row in np.asarray(store.tokens)] == [number not in (2, 3, 4, 5) for number in range(11)]
+    assert not store.tokens[3].any()
+
+
 def test_chunks_grow_with_the_data_set(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer_module, "CHUNK_RECORDS", 2)
     monkeypatch.setattr(writer_module, "MOST_CHUNKS", 3)
