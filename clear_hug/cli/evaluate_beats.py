@@ -40,12 +40,13 @@ def evaluate_beats(
     from clear_hug.data.beat_detectors import available_detectors
     from clear_hug.data.beat_evaluation import annotated_records, evaluate, summarise
 
-    detectors, absent = available_detectors()
     chosen = None if leads is None else leads.replace(",", " ").split()
+    records = annotated_records(root, annotation=annotation, leads=chosen)
+    detectors, absent = available_detectors()
     with progress_bar() as bar:
         task = bar.add_task("records", total=None, note="")
         scores = evaluate(
-            annotated_records(root, annotation=annotation, leads=chosen),
+            records,
             detectors,
             tolerance_s=tolerance / 1000,
             progress=lambda name: bar.update(task, advance=1, note=name),

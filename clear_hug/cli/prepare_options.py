@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -131,9 +132,10 @@ def _run(
             )
         except OSError as error:  # of writing: a recording that cannot be read is a flagged row
             reason = error.strerror or type(error).__name__
+            full = errno.errorcode.get(error.errno or 0) in ("ENOSPC", "EDQUOT", "EFBIG")
+            remedy = "make room or name another --out" if full else "name another --out"
             raise ValueError(
-                f"{out}.partial cannot be written ({reason}); make room or name another --out; the same command then "
-                "goes on where it was"
+                f"{out}.partial cannot be written ({reason}); {remedy}; the same command then goes on where it was"
             ) from error
     if result.already_complete:
         said = f"{out} is complete already, with these settings; --overwrite makes it anew."

@@ -99,7 +99,8 @@ def annotated_records(
         leads: only these leads; None for all that a record has.
 
     Raises:
-        ValueError: no record there has such a file, or a record has none of the leads.
+        ValueError: there is no such folder, no record there has such a file, or, while it is read, a record has none
+            of the leads.
     """
     root = Path(root)
     if not root.is_dir():
@@ -110,10 +111,8 @@ def annotated_records(
     if not headers:
         raise ValueError(f"no record below {root} has a .{extension} file; name the extension with --annotation")
     wanted = None if leads is None else {canonical_lead(lead) for lead in leads}
-    for header in headers:
-        record = _read(header, extension, is_ludb, wanted)
-        if len(record.marks):
-            yield record
+    records = (_read(header, extension, is_ludb, wanted) for header in headers)
+    return (record for record in records if len(record.marks))
 
 
 def _read(header: Path, extension: str, is_ludb: bool, wanted: set[str] | None) -> AnnotatedRecord:

@@ -164,11 +164,11 @@ def _complete_already(out: Path, identity: dict[str, Any], overwrite: bool) -> b
     try:
         there = _identity(BeatStore.open(out).manifest)
     except StoreError as error:
-        if not overwrite:
-            raise StoreError(f"{out} is in the way ({error}); name another --out") from error
         if not is_store(out):
+            raise StoreError(f"{out} is a folder of something else; name another --out") from error
+        if not overwrite:
             raise StoreError(
-                f"{out} is a folder of something else and is not overwritten; name another --out"
+                f"{out} is a store that cannot be opened: {error}. Or name another --out, to keep what is left of it"
             ) from error
         return False
     if overwrite:

@@ -87,16 +87,18 @@ def test_a_store_needs_a_name_of_its_own(
     assert (tmp_path / "empty").is_dir()
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize(
+    ("code", "remedy"), [(errno.ENOSPC, "make room or name another"), (errno.EROFS, "name another")]
+)
 def test_a_disk_that_takes_no_more_is_one_sentence_and_the_run_goes_on(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, remedy: str
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(code, os.strerror(code))
 
     with monkeypatch.context() as patched:
         patched.setattr(sys.modules["clear_hug.data.prepare"], "write_chunk", full)
-        with pytest.raises(ValueError, match=rf"out\.partial cannot be written \({os.strerror(code)}\); make room"):
+        with pytest.raises(ValueError, match=rf"out\.partial cannot be written \({os.strerror(code)}\); {remedy}"):
             _run("wfdb", "--root", folder, "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
     _run("wfdb", "--root", folder, "--out", tmp_path / "out")

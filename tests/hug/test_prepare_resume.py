@@ -247,6 +247,16 @@ def test_folders_of_something_else_are_never_overwritten(folder: Path, tmp_path:
     prepare(wfdb_source(folder), tmp_path / "new", SETTINGS)
 
 
+def test_a_store_that_cannot_be_opened_is_left_alone_unless_asked(folder: Path, tmp_path: Path) -> None:
+    prepare(wfdb_source(folder), tmp_path / "out", SETTINGS)
+    (tmp_path / "out" / "valid.npy").unlink()
+    there = _files(tmp_path / "out")
+    with pytest.raises(StoreError, match=r"cannot be opened: .*valid\.npy is missing; .*--overwrite\. Or name another"):
+        prepare(wfdb_source(folder), tmp_path / "out", SETTINGS)
+    assert _files(tmp_path / "out") == there
+    assert prepare(wfdb_source(folder), tmp_path / "out", SETTINGS, overwrite=True).made == RECORDS
+
+
 def test_folders_beside_the_store_are_never_deleted(folder: Path, tmp_path: Path) -> None:
     for name in ("out.old", "other.partial", "web"):
         (tmp_path / name).mkdir()
