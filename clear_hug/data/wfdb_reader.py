@@ -38,7 +38,7 @@ def read_wfdb(path: str | Path, dtype: type[np.floating] = np.float64) -> Record
 
     Returns:
         The record with every signal that is a standard lead, in the file's order. Other signals (respiration,
-        pressure …) are left out with a note.
+        pressure …) are left out with a note. Another note says where the header names another record than its file.
 
     Raises:
         RecordError: header or signal file missing or shorter than promised, no standard lead, unknown unit, gain 0,
@@ -56,6 +56,7 @@ def read_wfdb(path: str | Path, dtype: type[np.floating] = np.float64) -> Record
     signal, fs, leads, comments, notes = found
     if np.isnan(signal[0, 0]) and np.isnan(signal).all():
         raise RecordError(f"record {name}: no lead holds a single sample")
+    notes += _named_otherwise(text, name)
     return Record(signal, fs, leads.names, name, header_path, comments, notes, leads.steps, "WFDB")
 
 
@@ -94,6 +95,18 @@ def _header_text(path: str, name: str) -> bytes:
     if len(text) > _MAX_HEADER_BYTES:
         raise RecordError(f"record {name}: the header has more than {_MAX_HEADER_BYTES} bytes, as no WFDB header has")
     return text
+
+
+def _named_otherwise(text: bytes, name: str) -> tuple[str, ...]:
+    """A note where the header is that of a record of another name: files may have been mixed up."""
+    if text.startswith(b"#"):
+        lines = (line.lstrip() for line in text.splitlines())
+        text = next((line for line in lines if line and not line.startswith(b"#")), b"")
+    own = text.split(None, 1)[0].decode("utf-8", errors="replace").partition("/")[0]
+    stem, suffix = os.path.splitext(own)  # noqa: PTH122
+    if own == name or (stem == name and suffix.lower() in _SUFFIXES):
+        return ()
+    return (f"its header names another record, {own}",)
 
 
 def _check_files(header: WFDBHeader, folder: str, name: str) -> int | None:

@@ -85,11 +85,33 @@ def test_damaged_samples_are_noted(record: Path) -> None:
     held = bytearray(record.with_name("r.dat").read_bytes())
     held[2 * 5 : 2 * 6] = b"\x00\x80"  # no sample in aVF
     record.with_name("odd.dat").write_bytes(held)
-    record.with_name("odd.hea").write_text(text.replace("r.dat", "odd.dat"))
+    record.with_name("odd.hea").write_text(text.replace("r.dat", "odd.dat").replace("r 12", "odd 12", 1))
     assert_same(record.with_name("odd.hea"))
     found = read_wfdb(record.with_name("odd.hea"))
     assert np.isnan(found.signal[0, 5])
     assert found.notes == ("aVF differs from the checksum in its header, the file may be damaged",)
+
+
+@pytest.mark.parametrize(
+    ("said", "note"),
+    [
+        ("r 12", ()),
+        ("r.mat 12", ()),
+        ("r.x 12", ("its header names another record, r.x",)),
+        ("other 12", ("its header names another record, other",)),
+        ("# made by hand\n\nother 12", ("its header names another record, other",)),
+        ("# made by hand\nr 12", ()),
+    ],
+)
+def test_a_header_of_another_record_is_noted(record: Path, said: str, note: tuple[str, ...]) -> None:
+    header = record.with_name("r.hea")
+    text = header.read_text()
+    header.write_text(text.replace("r 12", said, 1))
+    try:
+        assert_same(header)
+        assert read_wfdb(header).notes == note
+    finally:
+        header.write_text(text)
 
 
 @pytest.mark.parametrize("width", [1, 2, 12])
