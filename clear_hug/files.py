@@ -8,12 +8,14 @@ import json
 import mmap
 import os
 import stat
+import tokenize
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xxhash
 
 _PIECE = 1 << 22
@@ -56,6 +58,20 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not valid JSON ({error}); delete it and run the step again") from error
+
+
+def map_array(path: str | Path) -> np.memmap[Any, np.dtype[Any]]:
+    """A `.npy` file as a read-only memory map.
+
+    Raises:
+        OSError: it cannot be opened.
+        ValueError: it holds no array, or is damaged; NumPy raises much else for headers of which a byte was changed.
+    """
+    try:
+        found: np.memmap[Any, np.dtype[Any]] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (EOFError, OverflowError, SyntaxError, TypeError, tokenize.TokenError) as error:
+        raise ValueError(f"{path} is no array of NumPy ({error})") from error
+    return found
 
 
 def check_regular(path: str | Path) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from clear_hug.data.row import PreparedRow
 from clear_hug.data.store_format import StoreLayout
-from clear_hug.files import file_checksum, read_json, replacing, write_text
+from clear_hug.files import file_checksum, map_array, read_json, replacing, write_text
 
 __all__ = ["CHUNKS", "Chunk", "marker", "read_chunk", "write_chunk", "write_rows"]
 
@@ -122,7 +122,7 @@ def write_rows(path: Path, first: int, values: NDArray[np.generic]) -> None:
 
     Not through a memory map: on a full disk that would end the process, where this is an ordinary error.
     """
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    array = map_array(path)
     with path.open("r+b") as stream:
         stream.seek(array.offset + first * array[:1].nbytes)
         stream.write(np.ascontiguousarray(values, dtype=array.dtype).data)

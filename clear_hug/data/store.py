@@ -31,7 +31,7 @@ from clear_hug.data.store_format import (
     StoreLayout,
     label_arrays,
 )
-from clear_hug.files import file_checksum, file_hash
+from clear_hug.files import file_checksum, file_hash, map_array
 
 __all__ = ["BeatStore", "StoreError"]
 
@@ -277,7 +277,7 @@ class BeatStore:
     def _map(self, spec: ArraySpec) -> NDArray[Any]:
         path = self._path / spec.file
         try:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            array = map_array(path)
         except (OSError, ValueError) as error:
             raise StoreError(f"{path} cannot be read ({error}); prepare the store with --overwrite") from error
         if array.shape != spec.shape or array.dtype != spec.dtype:

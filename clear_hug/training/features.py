@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clear_hug.files import replacing
+from clear_hug.files import map_array, replacing
 from clear_hug.models.encoder import CLEAREncoder
 from clear_hug.training.batches import BeatData, batches, usable_rows
 from clear_hug.training.device import autocast
@@ -73,9 +74,8 @@ def cached_features(
 ) -> Features:
     """`compute_features`, kept in `folder` under a name made of the encoder's weights, the store and the precision."""
     path = Path(folder) / f"features-{features_key(encoder, store, amp)[:16]}.npy"
-    if path.is_file():
-        found: Features = np.load(path, mmap_mode="r", allow_pickle=False)
-        return found
+    with suppress(OSError, ValueError):  # not there, or damaged
+        return map_array(path)
     features = compute_features(encoder, store, batch_size=batch_size, device=device, amp=amp, on_progress=on_progress)
     with replacing(path) as temporary:
         np.save(temporary, features, allow_pickle=False)

@@ -35,7 +35,11 @@ def test_features_are_the_lead_tokens_in_eval_mode_whatever_the_batch():
 
 def test_features_are_computed_once(tmp_path, monkeypatch):
     first = cached_features(ENCODER, STORE, tmp_path)
-    monkeypatch.setattr("clear_hug.training.features.compute_features", lambda *a, **k: pytest.fail("computed again"))
+    with monkeypatch.context() as patch:
+        patch.setattr("clear_hug.training.features.compute_features", lambda *a, **k: pytest.fail("computed again"))
+        np.testing.assert_array_equal(cached_features(ENCODER, STORE, tmp_path), first)
+    (kept,) = tmp_path.glob("features-*.npy")
+    kept.write_bytes(kept.read_bytes()[:100])  # a damaged one is made anew
     np.testing.assert_array_equal(cached_features(ENCODER, STORE, tmp_path), first)
 
 
