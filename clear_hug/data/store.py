@@ -29,6 +29,7 @@ from clear_hug.data.store_format import (
     ArraySpec,
     StoreError,
     StoreLayout,
+    check_manifest,
     label_arrays,
 )
 from clear_hug.files import file_checksum, file_hash, map_array
@@ -72,6 +73,7 @@ class BeatStore:
         path = Path(path)
         manifest = _read_manifest(path)
         try:
+            check_manifest(manifest)
             store = cls(path, manifest)
             sizes = {name: int(entry["bytes"]) for name, entry in manifest["files"].items()}
             labels = [spec.file for pair in store._labels.values() for spec in pair]
@@ -287,10 +289,13 @@ class BeatStore:
     def _column(self, name: str) -> list[str]:
         """One column of the table of records; the others are not kept, since there may be a million rows."""
         path, column = self._path / RECORDS, RECORD_COLUMNS.index(name)
-        with path.open(newline="", encoding="utf-8") as stream:
-            reader = csv.reader(stream)
-            header = tuple(next(reader, ()))
-            values = [row[column] if column < len(row) else "" for row in reader]
+        try:
+            with path.open(newline="", encoding="utf-8") as stream:
+                reader = csv.reader(stream)
+                header = tuple(next(reader, ()))
+                values = [row[column] if column < len(row) else "" for row in reader]
+        except (OSError, ValueError, csv.Error) as error:
+            raise StoreError(f"{path} cannot be read ({error}); prepare the store with --overwrite") from error
         if header not in (RECORD_COLUMNS, RECORD_COLUMNS[:-1]) or len(values) != len(self):
             raise StoreError(f"{path} lists {len(values)} of {len(self)} records; prepare the store with --overwrite")
         return values

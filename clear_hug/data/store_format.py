@@ -7,6 +7,7 @@ is a version 2 store of tokens in one shard, and is read as such.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ __all__ = [
     "ArraySpec",
     "StoreError",
     "StoreLayout",
+    "check_manifest",
     "label_arrays",
 ]
 
@@ -150,6 +152,25 @@ class StoreLayout:
     def files(self) -> list[str]:
         """All of them, labels and tables apart."""
         return [*self.shard_files, *(spec.file for spec in self.row_arrays().values())]
+
+
+def check_manifest(manifest: Mapping[str, Any]) -> None:
+    """Look at all that is used of a manifest without another question, besides what its layout takes.
+
+    Raises:
+        AttributeError, KeyError, TypeError, ValueError: something is missing, or of another kind.
+    """
+    if not 0 < float(manifest["fs"]) < math.inf:
+        raise ValueError(f"a rate of {manifest['fs']} Hz")
+    counts = [manifest["counts"][name] for name in ("flagged", "noted", "beats", "beats_found")]
+    texts = [*manifest["leads"], manifest["tokenizer"], manifest["detector"]]
+    texts += [manifest["source"][name] for name in ("kind", "root")]
+    for task in manifest["tasks"].values():
+        texts += task["classes"]
+    counts += manifest["flags"].values()
+    texts += [*manifest["flags"], *manifest["packages"].values(), *manifest["identity"]]
+    if not all(isinstance(value, int) for value in counts) or not all(isinstance(value, str) for value in texts):
+        raise ValueError("numbers or texts of another kind")
 
 
 def label_arrays(rows: int, tasks: Mapping[str, int]) -> dict[str, tuple[ArraySpec, ArraySpec]]:

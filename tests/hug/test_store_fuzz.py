@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from clear_hug.data import BeatStore, PrepareSettings, StoreError, prepare, wfdb_source
 from clear_hug.data import store_writer as writer_module
 from clear_hug.data.dataset import BeatDataset
+from clear_hug.data.store_summary import summarise
 
 RECORDS = 7
 _HEADER = 128
@@ -39,14 +40,16 @@ def test_changed_bytes(store: Path, data: st.DataObject) -> None:
     copy = store.with_name("copy")
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(store, copy)
-    path = copy / data.draw(st.sampled_from(sorted(path.name for path in copy.glob("*.npy"))))
+    path = copy / data.draw(st.sampled_from(sorted(path.name for path in copy.iterdir())))
     content = bytearray(path.read_bytes())
     everywhere, header = st.integers(0, len(content) - 1), st.integers(0, min(_HEADER, len(content)) - 1)
     for place in data.draw(st.lists(everywhere | header, min_size=1, max_size=12)):
-        content[place] = data.draw(st.integers(0, 255))
+        content[place] = data.draw(st.integers(0, 255) | st.sampled_from([0, 10, 34, 44, 255]))
     path.write_bytes(content)
     with suppress(StoreError):
         opened = BeatStore.open(copy)
+        assert len(opened.names) == len(opened.flags) == len(opened.quality) == len(opened.sources) == RECORDS
+        assert summarise(opened).records == RECORDS
         assert np.asarray(opened.tokens).shape == (RECORDS, 12, 4, 30)
         if not opened.usable.any():
             return
