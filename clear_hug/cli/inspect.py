@@ -116,23 +116,20 @@ def _name_flagged(store: BeatStore, most: int) -> None:
 
 def _show(store: BeatStore, record: str, out: Path | None, as_json: bool) -> None:
     """Print what there is to say about a record, then draw it; as JSON, draw only where `out` is given."""
-    row = store.row_of(record)
-    if as_json:
-        from clear_hug.data.record_summary import record_summary
+    from clear_hug.data.record_summary import record_summary
 
-        _print_json({"store": str(store.path), **record_summary(store, row)})
+    row = store.row_of(record)
+    summary = record_summary(store, row)
+    if as_json:
+        _print_json({"store": str(store.path), **summary})
         if out is not None:
             _draw(store, row, out, "")
         return
-    from clear_hug.data.record_summary import record_tasks
-    from clear_hug.data.store_summary import heart_rates
-
-    name, flag, notes = store.names[row], store.flags[row], store.notes[row]
+    name, flag, notes = summary["record"], summary["flag"], summary["notes"]
     console = output()
-    beats = int((store.r_index[row] >= 0).sum())
-    rate = heart_rates(store.r_index[row][None], store.fs)[0]
-    labels = "; ".join(f"{task}: {' '.join(own) or 'none'}" for task, own in record_tasks(store, row).items())
-    facts = [count(beats, "beat") + " kept", f"{rate:.0f} per minute" if beats > 1 else "", labels]
+    rate = summary["heart_rate"]
+    labels = "; ".join(f"{task}: {' '.join(own) or 'none'}" for task, own in summary["classes"].items())
+    facts = [count(len(summary["r_peaks_s"]), "beat") + " kept", f"{rate:.0f} per minute" if rate else "", labels]
     said = ", ".join(filter(None, facts))
     console.print(f"Record {name}, row {row}: {flag or said}", soft_wrap=True, markup=False)
     if notes:

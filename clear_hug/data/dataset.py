@@ -135,12 +135,7 @@ class BeatDataset(Dataset[Any]):
 
     def _tokens(self, rows: NDArray[np.int64]) -> BeatBatch:
         tokens = self.store.tokens
-        if self._columns is None:
-            read = tokens[rows]  # [B, L, T, S]
-        elif isinstance(tokens, np.ndarray):
-            read = tokens[np.ix_(rows, self._columns)]  # the other leads are not read
-        else:
-            read = tokens.take_leads(rows, self._columns)
+        read = tokens[rows] if self._columns is None else tokens.of_leads(rows, self._columns)  # [B, L, T, S]
         return BeatBatch(torch.from_numpy(np.ascontiguousarray(read)), *self._common(rows))
 
     def _signals(self, rows: NDArray[np.int64]) -> SignalBatch:

@@ -28,8 +28,12 @@ class LazyRows(ABC):
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """A new array [n, ...] of the rows [n], all of them in [0, R)."""
 
+    def of_leads(self, rows: Any, leads: NDArray[np.int64]) -> NDArray[Any]:
+        """`self[rows][:, leads]`, for which the other leads need not be read; rows as in an index."""
+        return self.take_leads(self._rows(rows), leads)
+
     def take_leads(self, rows: NDArray[np.int64], leads: NDArray[np.int64]) -> NDArray[Any]:
-        """The same [n, k, ...] of some places [k] on the second axis."""
+        """A new array [n, k, ...] of some places [k] on the second axis, of rows as for `take`."""
         return self.take(rows)[:, leads]
 
     @property
@@ -73,13 +77,11 @@ class LazyRows(ABC):
         if isinstance(key, slice):
             return np.arange(*key.indices(len(self)))
         rows = np.asarray(key)
-        if rows.dtype == np.int64 and rows.ndim == 1 and rows.size:
-            return self._checked(rows)
-        if rows.size == 0 and rows.ndim == 1:
+        if rows.ndim == 1 and rows.size == 0:
             return np.zeros(0, dtype=np.int64)
-        if rows.ndim != 1 or not (rows.dtype == bool or np.issubdtype(rows.dtype, np.integer)):
+        if rows.ndim != 1 or rows.dtype.kind not in "biu":
             raise IndexError(f"rows must be integers or booleans in one axis, got {rows.dtype} {rows.shape}")
-        if rows.dtype != bool:
+        if rows.dtype.kind != "b":
             return self._checked(rows)
         if len(rows) != len(self):
             raise IndexError(f"{len(rows)} booleans for {len(self)} rows")
@@ -110,7 +112,11 @@ class ShardedRows(LazyRows):
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """See `LazyRows.take`."""
-        out = np.empty((len(rows), *self.shape[1:]), dtype=self.dtype)
+        return self.take_leads(rows, np.arange(self.shape[1]))
+
+    def take_leads(self, rows: NDArray[np.int64], leads: NDArray[np.int64]) -> NDArray[Any]:
+        """See `LazyRows.take_leads`."""
+        out = np.empty((len(rows), len(leads), *self.shape[2:]), dtype=self.dtype)
         for shard, mine in self._shards.groups(rows):
-            out[mine] = self._shards[shard][rows[mine] - self._shards.starts[shard]]
+            out[mine] = self._shards[shard][np.ix_(rows[mine] - self._shards.starts[shard], leads)]
         return out

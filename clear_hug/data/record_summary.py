@@ -9,7 +9,7 @@ import numpy as np
 from clear_hug.data.store import SPLITS, BeatStore
 from clear_hug.data.store_summary import heart_rates
 
-__all__ = ["record_summary", "record_tasks"]
+__all__ = ["record_summary"]
 
 
 def record_summary(store: BeatStore, row: int) -> dict[str, Any]:
@@ -39,11 +39,11 @@ def record_summary(store: BeatStore, row: int) -> dict[str, Any]:
         "r_peaks_s": [round(float(peak) / store.fs, 6) for peak in peaks],
         "heart_rate": float(rate) if np.isfinite(rate) else None,
         "valid_beats": dict(zip(store.leads, beats, strict=True)),
-        "classes": record_tasks(store, row),
+        "classes": _classes(store, row),
     }
 
 
-def record_tasks(store: BeatStore, row: int) -> dict[str, list[str]]:
+def _classes(store: BeatStore, row: int) -> dict[str, list[str]]:
     """Classes of the record in every task that knows it."""
     return {
         task: [name for name, yes in zip(store.classes(task), store.labels(task)[row], strict=True) if yes]

@@ -127,7 +127,7 @@ class BeatStore:
         return len(self._layout.starts)
 
     @cached_property
-    def tokens(self) -> NDArray[np.float32] | LazyRows:
+    def tokens(self) -> LazyRows:
         """float32 [R, L, T, S], mV, R peak at sample S//2, zero outside the beat; indexed by rows first."""
         layout = self._layout
         if layout.mode == "signals":
@@ -135,8 +135,6 @@ class BeatStore:
         shape = (layout.rows, layout.leads, layout.beats, layout.beat_samples)
         if layout.packed:
             return PackedRows(self._shards, self._offsets, shape)
-        if len(layout.starts) == 1:
-            return self._shards[0]
         return ShardedRows(self._shards, shape, np.dtype(np.float32))
 
     @cached_property

@@ -7,15 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import synthetic_ecg as made
-from damage import damage, edits, memory_below
+from damage import Changes, check_row, damage, edits, examples, memory_below
 from ecg_files import EIGHT, pick, twelve, write_aecg, write_csv, write_dicom, write_edf, write_muse, write_npz
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from philips_files import write_philips
 from scp_files import write_scp
 
-from clear_hug.data import PrepareSettings, RecordError
+from clear_hug.data import RecordError
 from clear_hug.data.formats import SignalFacts, read_ecg
-from clear_hug.data.row import prepare_file
 from clear_hug.leads import STANDARD_LEADS
 
 SIGNAL = pick(twelve(seconds=2.0), EIGHT)
@@ -63,7 +62,7 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
-def damaged(original: Path, folder: Path, changes: list[tuple[float, tuple[str, bytes]]]) -> Path:
+def damaged(original: Path, folder: Path, changes: Changes) -> Path:
     """A damaged copy; of a WFDB record the header is damaged and the signal file is not."""
     path = folder / original.name
     path.write_bytes(damage(original.read_bytes(), changes))
@@ -73,10 +72,10 @@ def damaged(original: Path, folder: Path, changes: list[tuple[float, tuple[str, 
 
 
 @pytest.mark.parametrize("name", WRITERS)
-@settings(max_examples=30, deadline=10_000, derandomize=True, suppress_health_check=list(HealthCheck))
+@examples(30)
 @given(changes=edits)
 def test_no_damage_crashes_hangs_or_swells(
-    tmp_path: Path, originals: dict[str, Path], name: str, changes: list[tuple[float, tuple[str, bytes]]]
+    tmp_path: Path, originals: dict[str, Path], name: str, changes: Changes
 ) -> None:
     path = damaged(originals[name], tmp_path, changes)
     before = sorted(item.name for item in tmp_path.parent.iterdir())
@@ -97,14 +96,9 @@ def test_no_damage_crashes_hangs_or_swells(
 
 
 @pytest.mark.parametrize("name", WRITERS)
-@settings(max_examples=6, deadline=20_000, derandomize=True, suppress_health_check=list(HealthCheck))
+@examples(6, seconds=20)
 @given(changes=edits)
 def test_damage_gives_a_row_and_its_reason(
-    tmp_path: Path, originals: dict[str, Path], name: str, changes: list[tuple[float, tuple[str, bytes]]]
+    tmp_path: Path, originals: dict[str, Path], name: str, changes: Changes
 ) -> None:
-    """From the file to the store's row: flagged with a reason, or finite tokens."""
-    path = damaged(originals[name], tmp_path, changes)
-    row = prepare_file(path, PrepareSettings(), lambda file: read_ecg(file, FACTS))
-    assert not row.flag.startswith("internal error")
-    assert bool(row.flag) != bool(row.valid.any())
-    assert np.isfinite(row.tokens).all()
+    check_row(damaged(originals[name], tmp_path, changes), lambda file: read_ecg(file, FACTS))

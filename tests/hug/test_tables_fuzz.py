@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import pytest
 import synthetic_ecg as made
-from damage import damage, edits
+from damage import Changes, damage, edits, examples
 from dataset_files import write_code15, write_contest_cpsc2018, write_mimic
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from ptbxl_files import write_ptbxl
 
 from clear_hug.data import (
@@ -82,9 +82,9 @@ TABLES = ["ptbxl_database", "scp_statements", "record_list", "REFERENCE", "exams
 
 
 @pytest.mark.parametrize("name", TABLES)
-@settings(max_examples=60, deadline=5_000, derandomize=True, suppress_health_check=list(HealthCheck))
+@examples(60, seconds=5)
 @given(changes=edits)
-def test_damaged_tables(cases: dict[str, Case], name: str, changes: list[tuple[float, tuple[str, bytes]]]) -> None:
+def test_damaged_tables(cases: dict[str, Case], name: str, changes: Changes) -> None:
     table, read, _ = cases[name]
     sound = table.read_bytes()
     table.write_bytes(damage(sound, changes))
@@ -107,11 +107,9 @@ LABEL_TABLES = ["ptbxl_database", "REFERENCE", "exams", "labels"]
 
 
 @pytest.mark.parametrize("name", LABEL_TABLES)
-@settings(max_examples=60, deadline=5_000, derandomize=True, suppress_health_check=list(HealthCheck))
+@examples(60, seconds=5)
 @given(changes=edits)
-def test_whole_rows_keep_their_labels(
-    cases: dict[str, Case], name: str, changes: list[tuple[float, tuple[str, bytes]]]
-) -> None:
+def test_whole_rows_keep_their_labels(cases: dict[str, Case], name: str, changes: Changes) -> None:
     """Whatever happens to other rows: a record whose row is unharmed has the labels of that row, or none."""
     table, read, record_of = cases[name]
     sound = table.read_bytes()
