@@ -256,10 +256,10 @@ __global__ void __launch_bounds__(32 * kBeatWarps, kBeatBackwardBlocks)
   const int64_t head_row = row_index(p, block.batch, block.head, leads);
   const float *row_delta = args.delta == nullptr ? nullptr : args.delta + head_row;
   const float *lse_at = static_cast<const float *>(p.lse) + head_row + at.g * p.beats + column;
-  // Of rows g and g + 8; anything for rows beyond the last.
+  // Of rows g and g + 8. Rows beyond the last repeat its logits, and must have no weights like those of padding.
   const auto load_lse = [&](float (&lse)[2]) {
-    lse[0] = at.g < leads ? lse_at[0] : 0.0f;
-    lse[1] = at.g + 8 < leads ? lse_at[8 * p.beats] : 0.0f;
+    lse[0] = at.g < leads ? lse_at[0] : infinity<float>();
+    lse[1] = at.g + 8 < leads ? lse_at[8 * p.beats] : infinity<float>();
   };
   T *tiles = shared.warp_tiles(block.warp);
   int other = shared.set_elements; // from the tiles of this column to those of the next

@@ -47,8 +47,10 @@ template <int kDim> struct ClassSoftmax {
   static constexpr float kSlack = 5.0f;
   float max[2], sum[2];       // the reference of the exponents, and the sum of weights relative to it
   float out[kDim / 16][2][4]; // weighted values
+  float slack;                // by how much a logit may exceed its reference
 
-  __device__ ClassSoftmax() {
+  // largest_factor: of weights before they are rounded to 16 bits, where products with e^kSlack must not overflow.
+  __device__ explicit ClassSoftmax(float largest_factor) : slack(largest_factor < 256.0f ? kSlack : 0.0f) {
     max[0] = max[1] = -infinity<float>();
     sum[0] = sum[1] = 0.0f;
     clear(out);
@@ -56,7 +58,7 @@ template <int kDim> struct ClassSoftmax {
   // Takes the logits to the present column; returns the weights of its values before dropout. What was summed so far is
   // scaled only if a logit exceeds the old reference by so much that sums might lose accuracy or overflow.
   __device__ __forceinline__ void advance(float (&weight)[2], const float (&logit)[2]) {
-    const bool beyond = logit[0] > max[0] + kSlack || logit[1] > max[1] + kSlack;
+    const bool beyond = logit[0] > max[0] + slack || logit[1] > max[1] + slack;
     if (__ballot_sync(kWholeWarp, beyond) != 0) {
       float kept[2];
 #pragma unroll
@@ -79,15 +81,17 @@ template <int kDim> struct ClassSoftmax {
 };
 
 // Softmax of the logits of rows g and g + 8 to their column and to their class token, normalised. Returns their
-// log-sum-exps. Dropout comes after the sums.
+// largest logits and their sums of exponentials relative to them. Dropout comes after the sums.
 template <bool kPlain>
 __device__ __forceinline__ void
-beat_softmax(float (&s)[2][4], float (&own)[2], float (&lse)[2], const ColumnsArguments &args, const LanePlace &at,
-             const ColumnMasks<1> &masks, const BeatDropout<kPlain> &dropout, uint32_t bits) {
+beat_softmax(float (&s)[2][4], float (&own)[2], float (&max)[2], float (&sum)[2], const ColumnsArguments &args,
+             const LanePlace &at, const ColumnMasks<1> &masks, const BeatDropout<kPlain> &dropout, uint32_t bits) {
   const float scale = args.scale;
-  float max[2], sum[2] = {0.0f, 0.0f};
 #pragma unroll
-  for (int i = 0; i < 2; ++i) max[i] = own[i] = product(own[i], scale);
+  for (int i = 0; i < 2; ++i) {
+    max[i] = own[i] = product(own[i], scale);
+    sum[i] = 0.0f;
+  }
 #pragma unroll
   for (int i = 0; i < 8; ++i) {
     const int h = i / 4, e = i % 4;
@@ -110,7 +114,6 @@ beat_softmax(float (&s)[2][4], float (&own)[2], float (&lse)[2], const ColumnsAr
   for (int i = 0; i < 2; ++i) {
     sum[i] = quad_sum(sum[i]) + own[i];
     const float normalise = reciprocal(sum[i]);
-    lse[i] = max[i] + logarithm(sum[i]);
     own[i] *= normalise * beat_factor(dropout, bits, 8 + i);
 #pragma unroll
     for (int j = 0; j < 4; ++j) s[j / 2][j % 2 + 2 * i] *= normalise;
@@ -231,7 +234,7 @@ __global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kPl
     }
   }
 
-  ClassSoftmax<kDim> state;
+  ClassSoftmax<kDim> state(dropout.on() ? static_cast<float>(p.keep_scale) : 1.0f);
   while (column < end) {
     const int next = column + warps;
     const uint32_t bits = beat_bits(dropout, p, at, column);
@@ -251,11 +254,12 @@ __global__ void __launch_bounds__(32 * kBeatWarps, (kBeatForwardBlocks<kDim, kPl
     beat_scores<Layout, kDim>(s, own, foreign, left, right_place<Layout>(tiles, leads) + tile, class_left,
                               class_k_right);
 
-    float lse[2], weight[2];
+    float max[2], sum[2], lse[2], weight[2];
     const bool real[2] = {masks.is_valid(at.g), masks.is_valid(at.g + 8)};
-    beat_softmax(s, own, lse, args, at, masks, dropout, bits);
+    beat_softmax(s, own, max, sum, args, at, masks, dropout, bits);
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
+      lse[i] = max[i] + logarithm(sum[i]);
       const int lead = at.g + 8 * i;
       const bool global = masks.is_global(lead);
       foreign[i] = real[i] ? product(foreign[i], args.scale) : -infinity<float>();

@@ -11,15 +11,16 @@
 
 namespace clear_cuda {
 
-// Warps of a block, and how many blocks the compiler keeps registers for on a multiprocessor: the fastest of those
-// tried on an H200 that need no spilling. Blocks count for more than warps, as the rows of one come while others work.
-template <int kDim, bool kBackward> constexpr int kHeadWarps = kDim == 32 ? (kBackward ? 5 : 4) : kBackward ? 6 : 8;
+// Warps of a block, and how many blocks the compiler keeps registers for on a multiprocessor: as many as need no
+// spilling. Blocks count for more than warps, as the rows of one come while others work. Warps are dealt to the four
+// parts of a multiprocessor, so that a fifth in one of them costs all of them registers.
+template <int kDim, bool kBackward> constexpr int kHeadWarps = kBackward ? (kDim == 32 ? 5 : 6) : kDim == 32 ? 4 : 5;
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
 template <int kDim, bool kBackward, bool kDropout> constexpr int kHeadBlocks = 1;
 #else
 template <int kDim, bool kBackward, bool kDropout>
-constexpr int kHeadBlocks = kDim != 32   ? 2
-                            : !kBackward ? 5
+constexpr int kHeadBlocks = kDim != 32   ? (kBackward ? 2 : 3)
+                            : !kBackward ? (kDropout ? 5 : 6)
                             : kDropout   ? 3
                                          : 4;
 #endif
@@ -57,8 +58,12 @@ struct Listed {
   __device__ int lead() const { return row % kUsualLeads; }
 };
 
-// Bits of a beat's state.
-constexpr uint8_t kValidBeat = 1, kVisibleBeat = 2;
+// What is known of a beat column. Bit i: the beat of lead i is valid; bit kHidden + i: it is not visible.
+using Marks = uint32_t;
+constexpr int kHidden = 16;
+__device__ __forceinline__ bool marked(Marks marks, int bit) { return (marks >> bit & 1u) != 0; }
+// Which beats are visible, bit i that of lead i.
+__device__ __forceinline__ uint32_t visible_leads(Marks marks) { return marks & ~(marks >> kHidden) & 0xffffu; }
 
 // The (batch, head) of a block; neighbouring heads of a token are neighbours in memory.
 struct HeadBlock {
@@ -96,23 +101,33 @@ struct HeadPlace {
   }
 };
 
-// kTensors: how many of q, k, v and dout. The class tokens are the first rows; beats follow column by column.
-template <typename T, int kDim, int kTensors> struct HeadShared {
-  using Layout = HeadRows<kDim, kTensors == 4>;
-  static constexpr int kLeads = kUsualLeads, kWarps = kHeadWarps<kDim, kTensors == 4>, kThreads = 32 * kWarps;
+// What comes first in shared memory, at addresses that need no register.
+struct alignas(128) HeadFront {
+  HeadPlace place;
+  int count;                // of the list
+  float self[2][kTileRows]; // of the class tokens to themselves
+};
+
+// The class tokens are the first rows of a tensor; beats follow column by column. Forward, of q only the class tokens
+// stay, and each warp has a tile for the rows that it works on, which leaves room for more blocks.
+template <typename T, int kDim, bool kBackward> struct HeadShared {
+  using Layout = HeadRows<kDim, kBackward>;
+  static constexpr int kLeads = kUsualLeads, kWarps = kHeadWarps<kDim, kBackward>, kThreads = 32 * kWarps;
+  static constexpr int kTensors = kBackward ? 4 : 2, kFirst = kBackward ? CLEAR_Q : CLEAR_K; // whose rows are all here
   static constexpr int kTile = Layout::at(kLeads); // elements of a beat column
-  int tensor;                                      // elements from one tensor to the next
+  static constexpr int kWarpTile = Layout::at(kTileRows);
+  int tensor; // elements from one tensor to the next
   T *class_q, *class_k, *class_v, *class_dout;
+  T *tiles; // forward: [warps] of 16 rows of q
   HeadPlace *place;
-  Listed *list;      // [tokens]: backward the class tokens, then the visible beats
-  uint8_t *state;    // [beats]
-  uint32_t *visible; // [beats / 32]: which of 32 rows
-  int *count;        // of the list
+  Listed *list; // [tokens]: backward the class tokens, then the visible beats
+  Marks *marks; // [columns]
+  int *count;
   // Forward, of the class rows: logits to themselves [16] and to their beats [beats], then their weights; and whether
   // dropout keeps their attention to a beat.
   float *self, *logits;
   uint8_t *kept; // [beats]
-  // By position; forward, of the local beats alone.
+  // Forward of the local beats, and minus infinity of the others; backward by position.
   float *lse;
   // Backward: by position. Of the class tokens to themselves [16]; by beat, what the class rows of dq, dk and dv are
   // made of.
@@ -120,133 +135,142 @@ template <typename T, int kDim, int kTensors> struct HeadShared {
 
   __host__ __device__ HeadShared(Carver &carver, int columns) : tensor((columns + 1) * kTile) {
     const int beats = columns * kLeads, tokens = kLeads + beats;
-    class_q = carver.take<T>(kTensors * tensor);
-    class_k = class_q + tensor;
+    // Backward, where the compiler spills if the front comes first, it comes behind the rows.
+    HeadFront *front = kBackward ? nullptr : carver.take<HeadFront>(1);
+    const int q_elements = kBackward ? tensor : kTile + kWarps * kWarpTile;
+    class_q = carver.take<T>(q_elements + (kBackward ? 3 : 2) * tensor);
+    tiles = class_q + kTile;
+    class_k = class_q + q_elements;
     class_v = class_k + tensor;
     class_dout = class_v + tensor;
-    place = carver.take<HeadPlace>(1);
-    count = carver.take<int>(1);
-    // Few arrays at distances that need no register of their own.
-    constexpr bool backward = kTensors == 4;
-    self = carver.take<float>((backward ? 2 : 1) * kTileRows);
+    if (kBackward) front = carver.take<HeadFront>(1);
+    place = &front->place;
+    count = &front->count;
+    self = front->self[0];
     self_weight = self;
-    self_slope = self + kTileRows;
-    logits = carver.take<float>((backward ? 3 : 1) * beats);
+    self_slope = front->self[1];
+    // Few arrays at distances that need no register of their own.
+    logits = carver.take<float>((kBackward ? 3 : 1) * beats);
     class_slope = logits;
     own_slope = logits + beats;
     own_weight = own_slope + beats;
     // Rows beyond the last are read, but not used.
-    lse = carver.take<float>(backward ? 2 * (tokens + kTileRows) : tokens);
+    lse = carver.take<float>(kBackward ? 2 * (tokens + kTileRows) : beats);
     delta = lse + tokens + kTileRows;
     list = carver.take<Listed>(tokens);
-    visible = carver.take<uint32_t>((beats + 31) / 32);
-    state = carver.take<uint8_t>((backward ? 1 : 2) * beats);
-    kept = state + beats;
+    marks = carver.take<Marks>(columns);
+    kept = carver.take<uint8_t>(kBackward ? 0 : beats);
   }
+  // The first of the tensors whose rows are all here.
+  __device__ T *first_rows() const { return kBackward ? class_q : class_k; }
+  __device__ T *warp_tile() const { return tiles + threadIdx.x / 32u * kWarpTile; }
 };
 
-// The beat of a thread's row, one of the 32 rows behind the class tokens that a warp looks at together from `base` on.
-struct RowBeat {
-  int row, lead, beat; // row: of the beats alone
-  bool there;
-  __device__ RowBeat(int base, int columns) : row(base + static_cast<int>(threadIdx.x % 32u)) {
-    const int column = static_cast<int>(static_cast<unsigned>(row) / kUsualLeads);
-    lead = row - column * kUsualLeads;
-    beat = lead * columns + column;
-    there = column < columns;
-  }
-};
-
-// Fills `state`, `place` and `visible`. All threads together, a barrier to follow.
-template <typename T, int kDim, int kTensors>
-__device__ __forceinline__ void note_states(const HeadShared<T, kDim, kTensors> &shared, const ClearProblem &p,
-                                            const HeadBlock &block) {
+// Fills `marks` and `place`. All threads together, a barrier to follow. Half a warp to a column.
+template <typename T, int kDim, bool kBackward>
+__device__ __forceinline__ void mark_columns(const HeadShared<T, kDim, kBackward> &shared, const ClearProblem &p,
+                                             const HeadBlock &block) {
   const int columns = static_cast<int>(p.beats), thread = static_cast<int>(threadIdx.x);
+  const int lead = static_cast<int>(threadIdx.x % 16u), half = thread & 16;
 #pragma unroll 1
-  for (int base = thread & ~31; base < kUsualLeads * columns; base += shared.kThreads) {
-    const RowBeat at(base, columns);
-    const bool valid = at.there && beat_valid(p, block.batch, at.beat);
-    const bool visible = valid && mask_at(p.visible, block.batch, at.beat);
-    if (at.there) shared.state[at.beat] = valid ? (visible ? kValidBeat | kVisibleBeat : kValidBeat) : 0;
-    const uint32_t ballot = __ballot_sync(kWholeWarp, visible);
-    if (thread % 32 == 0) shared.visible[base / 32] = ballot;
+  for (int pair = thread / 32; 2 * pair < columns; pair += shared.kWarps) {
+    const int column = 2 * pair + half / 16, beat = lead * columns + column;
+    const bool there = lead < kUsualLeads && column < columns;
+    const bool valid = there && beat_valid(p, block.batch, beat);
+    const bool hidden = there && !(valid && mask_at(p.visible, block.batch, beat));
+    const uint32_t valids = __ballot_sync(kWholeWarp, valid) >> half & 0xffffu;
+    const uint32_t hiddens = __ballot_sync(kWholeWarp, hidden) >> half;
+    if (there && lead == 0) shared.marks[column] = valids | hiddens << kHidden;
   }
   if (thread == shared.kThreads - 1) shared.place->template find<T>(p, block);
 }
 
 // Lists the visible beats behind the first `begin` entries, in the order of their rows. All threads together, a barrier
-// to follow; `visible` is there.
-template <typename T, int kDim, int kTensors>
-__device__ __forceinline__ void list_visible(const HeadShared<T, kDim, kTensors> &shared, const ClearProblem &p,
+// to follow; `marks` is there.
+template <typename T, int kDim, bool kBackward>
+__device__ __forceinline__ void list_visible(const HeadShared<T, kDim, kBackward> &shared, const ClearProblem &p,
                                              int begin) {
   const int thread = static_cast<int>(threadIdx.x), lane = thread & 31, columns = static_cast<int>(p.beats);
-  int count = begin, counted = 0;
 #pragma unroll 1
-  for (int base = thread & ~31; base < kUsualLeads * columns; base += shared.kThreads) {
-#pragma unroll 1
-    for (; counted < base; counted += 32) count += __popc(shared.visible[counted / 32]);
-    const uint32_t visible = shared.visible[base / 32];
-    if ((visible >> lane & 1u) != 0) {
-      const RowBeat at(base, columns);
-      shared.list[count + __popc(visible & ((1u << lane) - 1))] = {static_cast<uint16_t>(kUsualLeads + at.beat),
-                                                                   static_cast<uint16_t>(kUsualLeads + at.row)};
+  for (int base = 0; base < columns; base += 32) { // a column to a lane
+    const int here = columns - base < 32 ? columns - base : 32;
+    const int mine = lane < here ? __popc(visible_leads(shared.marks[base + lane])) : 0;
+    int end = begin + mine; // of the entries of this lane's column
+#pragma unroll
+    for (int step = 1; step < 32; step *= 2) {
+      const int before = __shfl_up_sync(kWholeWarp, end - begin, step);
+      if (lane >= step) end += before;
     }
-  }
-  if (thread != 0) return;
 #pragma unroll 1
-  for (; counted < kUsualLeads * columns; counted += 32) count += __popc(shared.visible[counted / 32]);
-  *shared.count = count;
+    for (int first = thread & ~31; first < kUsualLeads * here; first += shared.kThreads) { // a row to a lane
+      const int row = first + lane, column = static_cast<int>(static_cast<unsigned>(row) / kUsualLeads);
+      const int lead = row - column * kUsualLeads, place = __shfl_sync(kWholeWarp, end - mine, column);
+      const uint32_t visible = column < here ? visible_leads(shared.marks[base + column]) : 0;
+      if (marked(visible, lead)) {
+        const int beat = lead * columns + base + column;
+        shared.list[place + __popc(visible & ((1u << lead) - 1))] = {
+            static_cast<uint16_t>(kUsualLeads + beat), static_cast<uint16_t>(kUsualLeads * (1 + base) + row)};
+      }
+    }
+    begin = __shfl_sync(kWholeWarp, end, 31);
+  }
+  if (thread == 0) *shared.count = begin;
 }
 
 // The masks of a beat column.
-template <int kLeads>
-__device__ __forceinline__ ColumnMasks<1> state_masks(const uint8_t *state, int column, int columns) {
-  const int lead = static_cast<int>(threadIdx.x % 32u);
-  const int bits = lead < kLeads ? state[lead * columns + column] & (kValidBeat | kVisibleBeat) : 0;
+__device__ __forceinline__ ColumnMasks<1> column_masks(Marks marks) {
   ColumnMasks<1> masks(0);
-  masks.valid = __ballot_sync(kWholeWarp, bits != 0);
-  masks.local = masks.valid & ~__ballot_sync(kWholeWarp, (bits & kVisibleBeat) != 0);
+  masks.valid = marks & 0xffffu;
+  masks.local = masks.valid & marks >> kHidden;
   return masks;
 }
 
-// Starts bringing all rows; those of padding become zero, for which `state` must be there. Neighbouring threads share a
+// Starts bringing all rows; those of padding become zero, for which `marks` must be there. Neighbouring threads share a
 // row, whose place in the tensors is found from its number alone.
-template <bool kPadding, typename T, int kDim, int kTensors>
-__device__ __forceinline__ void stage_head(const HeadShared<T, kDim, kTensors> &shared, const ClearProblem &p,
+template <bool kPadding, typename T, int kDim, bool kBackward>
+__device__ __forceinline__ void stage_head(const HeadShared<T, kDim, kBackward> &shared, const ClearProblem &p,
                                            const HeadBlock &block) {
-  using Layout = typename HeadShared<T, kDim, kTensors>::Layout;
+  using Layout = typename HeadShared<T, kDim, kBackward>::Layout;
   constexpr int kLeads = kUsualLeads, kAcross = kDim / 8, kStep = shared.kThreads / kAcross; // kAcross threads to a row
+  constexpr int kTensors = shared.kTensors, kFirst = shared.kFirst;
   const int thread = static_cast<int>(threadIdx.x & 1023u), columns = static_cast<int>(p.beats);
-  const int eight = thread % kAcross;
-  T *target = shared.class_q + Layout::place(thread / kAcross, eight);
+  const int eight = thread % kAcross, place = Layout::place(thread / kAcross, eight);
+  T *target = shared.first_rows() + place;
   const T *source[kTensors];
 #pragma unroll
-  for (int i = 0; i < kTensors; ++i) source[i] = token_row<const T>(p.rows[i], block.batch, block.head, 0) + 8 * eight;
-#pragma unroll(kTensors == 3 ? 2 : 1) // backward, registers are scarce
+  for (int i = 0; i < kTensors; ++i) {
+    source[i] = token_row<const T>(p.rows[kFirst + i], block.batch, block.head, 0) + 8 * eight;
+  }
+  static_assert(kStep >= kLeads, "the class tokens are rows of the first step");
+  if (!kBackward && thread / kAcross < kLeads) {
+    const T *q = token_row<const T>(p.rows[CLEAR_Q], block.batch, block.head, thread / kAcross);
+    copy16(shared.class_q + place, q + 8 * eight, true);
+  }
+#pragma unroll(kBackward ? 1 : 2) // backward, registers are scarce
   for (int row = thread / kAcross; row < kLeads * (1 + columns); row += kStep) {
     const int tile = row / kLeads, lead = row - tile * kLeads, beat = lead * columns + tile - 1;
     const int position = tile == 0 ? lead : kLeads + beat;
-    const bool there = !kPadding || tile == 0 || shared.state[beat] != 0;
+    const bool there = !kPadding || tile == 0 || marked(shared.marks[tile - 1], lead);
 #pragma unroll
     for (int i = 0; i < kTensors; ++i) {
-      copy16(target + i * shared.tensor, row_behind(source[i], p.rows[i], position), there);
+      copy16(target + i * shared.tensor, row_behind(source[i], p.rows[kFirst + i], position), there);
     }
     target += Layout::at(kStep);
   }
   copy_commit();
 }
 
-// Starts bringing everything and fills `state`, `visible` and `place`. A wait and a barrier have to follow.
-template <typename T, int kDim, int kTensors>
-__device__ __forceinline__ void begin_head(const HeadShared<T, kDim, kTensors> &shared, const ClearProblem &p,
+// Starts bringing everything and fills `marks` and `place`. A wait and a barrier have to follow.
+template <typename T, int kDim, bool kBackward>
+__device__ __forceinline__ void begin_head(const HeadShared<T, kDim, kBackward> &shared, const ClearProblem &p,
                                            const HeadBlock &block) {
   if (p.valid.data != nullptr) {
-    note_states(shared, p, block);
+    mark_columns(shared, p, block);
     __syncthreads();
     stage_head<true>(shared, p, block);
   } else {
     stage_head<false>(shared, p, block);
-    note_states(shared, p, block);
+    mark_columns(shared, p, block);
   }
 }
 

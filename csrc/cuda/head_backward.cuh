@@ -10,8 +10,8 @@ namespace clear_cuda {
 // delta = rowsum(dout * out) of the class tokens and the visible beats. All threads together, four to a row; `staged`
 // waits for shared.tensors, after the first reads are under way.
 template <typename T, int kDim, typename Staged>
-__device__ __forceinline__ void listed_deltas(const HeadShared<T, kDim, 4> &shared, const ClearProblem &p, int threads,
-                                              Staged staged) {
+__device__ __forceinline__ void listed_deltas(const HeadShared<T, kDim, true> &shared, const ClearProblem &p,
+                                              int threads, Staged staged) {
   const int thread = static_cast<int>(threadIdx.x), quarter = static_cast<int>(threadIdx.x % 4u), count = *shared.count;
 #pragma unroll 1
   for (int base = 0; base < count; base += threads / 4) {
@@ -72,10 +72,10 @@ __device__ __forceinline__ uint32_t tile_bits(const BeatDropout<kPlain> &dropout
 
 // One warp: dq of the visible beats from `first` on; the list's beats begin behind the class tokens.
 template <bool kDropout, typename T, int kDim>
-__device__ __forceinline__ void visible_queries(const ColumnsArguments &args, const HeadShared<T, kDim, 4> &shared,
+__device__ __forceinline__ void visible_queries(const ColumnsArguments &args, const HeadShared<T, kDim, true> &shared,
                                                 int first, int count) {
   using Layout = HeadRows<kDim, true>;
-  constexpr int kLeads = HeadShared<T, kDim, 4>::kLeads;
+  constexpr int kLeads = HeadShared<T, kDim, true>::kLeads;
   const ClearProblem &p = args.problem;
   const BeatDropout<!kDropout> dropout = shared.place->template dropout<kDropout>(p);
   const LanePlace at;
@@ -158,10 +158,10 @@ __device__ __forceinline__ void add_written(float (&x)[2][4], T *const (&row)[2]
 
 // One warp: dk and dv of the visible beats from `first` on, to which their columns' part has been written.
 template <bool kDropout, typename T, int kDim>
-__device__ __forceinline__ void visible_keys(const ColumnsArguments &args, const HeadShared<T, kDim, 4> &shared,
+__device__ __forceinline__ void visible_keys(const ColumnsArguments &args, const HeadShared<T, kDim, true> &shared,
                                              int first, int count) {
   using Layout = HeadRows<kDim, true>;
-  constexpr int kLeads = HeadShared<T, kDim, 4>::kLeads;
+  constexpr int kLeads = HeadShared<T, kDim, true>::kLeads;
   const ClearProblem &p = args.problem;
   const BeatDropout<!kDropout> dropout = shared.place->template dropout<kDropout>(p);
   const LanePlace at;
@@ -227,21 +227,22 @@ __device__ __forceinline__ void visible_keys(const ColumnsArguments &args, const
 // One warp: the gradients of a beat column, apart from dq of its visible beats and what visible queries give to their
 // dk and dv. What the class rows are made of stays in shared memory.
 template <bool kDropout, typename T, int kDim>
-__device__ __forceinline__ void column_gradients(const ColumnsArguments &args, const HeadShared<T, kDim, 4> &shared,
+__device__ __forceinline__ void column_gradients(const ColumnsArguments &args, const HeadShared<T, kDim, true> &shared,
                                                  int column) {
-  constexpr int kLeads = HeadShared<T, kDim, 4>::kLeads;
+  constexpr int kLeads = HeadShared<T, kDim, true>::kLeads;
   const ClearProblem &p = args.problem;
   const BeatDropout<!kDropout> dropout = shared.place->template dropout<kDropout>(p);
   const LanePlace at;
   const int columns = static_cast<int>(p.beats);
-  const ColumnMasks<1> masks = state_masks<kLeads>(shared.state, column, columns);
+  const ColumnMasks<1> masks = column_masks(shared.marks[column]);
   const uint32_t bits = beat_bits(dropout, p, at, column);
   const int first = kLeads * (1 + column);
   float lse[2];
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
     const int lead = at.g + 8 * i;
-    lse[i] = shared.lse[kLeads + (lead < kLeads ? lead : 0) * columns + column];
+    // Rows beyond the last repeat its logits, and must have no weights like those of padding.
+    lse[i] = lead < kLeads ? shared.lse[kLeads + lead * columns + column] : infinity<float>();
   }
   const BeatSlopes slopes = beat_slopes<T, kDim, true>(args, shared, shared.class_q, shared.tensor, at, masks, dropout,
                                                        bits, lse, shared.delta + kLeads, column, kLeads, first);
@@ -272,9 +273,9 @@ __device__ __forceinline__ void column_gradients(const ColumnsArguments &args, c
 
 // One warp: 16 kPieces columns from `d` on of the class rows of dq, dk or dv (`which`), whose factors are there.
 template <int kPieces, typename T, int kDim>
-__device__ __forceinline__ void class_gradients(const ColumnsArguments &args, const HeadShared<T, kDim, 4> &shared,
+__device__ __forceinline__ void class_gradients(const ColumnsArguments &args, const HeadShared<T, kDim, true> &shared,
                                                 int which, int d) {
-  constexpr int kLeads = HeadShared<T, kDim, 4>::kLeads;
+  constexpr int kLeads = HeadShared<T, kDim, true>::kLeads;
   const ClearProblem &p = args.problem;
   const LanePlace at;
   const int columns = static_cast<int>(p.beats);
@@ -300,13 +301,13 @@ __device__ __forceinline__ void class_gradients(const ColumnsArguments &args, co
 template <typename T, int kDim, bool kDropout>
 __global__ void __launch_bounds__((32 * kHeadWarps<kDim, true>), (kHeadBlocks<kDim, true, kDropout>))
     head_backward(const __grid_constant__ ColumnsArguments args) {
-  constexpr int kLeads = HeadShared<T, kDim, 4>::kLeads, kClassPieces = 2;
+  constexpr int kLeads = HeadShared<T, kDim, true>::kLeads, kClassPieces = 2;
   const ClearProblem &p = args.problem;
   constexpr int warps = kHeadWarps<kDim, true>;
   const int columns = static_cast<int>(p.beats);
   const int thread = static_cast<int>(threadIdx.x), warp = static_cast<int>(threadIdx.x / 32u);
   Carver carver{dynamic_shared()};
-  const HeadShared<T, kDim, 4> shared(carver, columns);
+  const HeadShared<T, kDim, true> shared(carver, columns);
   {
     const HeadBlock block(p);
     begin_head(shared, p, block);

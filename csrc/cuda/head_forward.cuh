@@ -7,6 +7,32 @@
 
 namespace clear_cuda {
 
+// Starts bringing kRows rows of q to this warp's tile, as far as they are `wanted`. `first`: the head's row of token 0;
+// position(r): of the token that is row r.
+template <int kRows, typename T, int kDim, typename Position>
+__device__ __forceinline__ void stage_queries(const HeadShared<T, kDim, false> &shared, const ClearProblem &p,
+                                              const T *first, bool wanted, Position position) {
+  using Layout = HeadRows<kDim, false>;
+  constexpr int kAcross = kDim / 8, kStep = 32 / kAcross; // lanes to a row, rows at a time
+  const int lane = held(static_cast<int>(threadIdx.x % 32u)), eight = lane % kAcross;
+  T *target = shared.warp_tile() + Layout::place(lane / kAcross, eight);
+#pragma unroll
+  for (int start = 0; start < kRows; start += kStep) {
+    const int row = start + lane / kAcross;
+    copy16_if(wanted && row < kRows, target + Layout::at(start),
+              row_behind(first + 8 * eight, p.rows[CLEAR_Q], position(row)), true);
+  }
+  copy_commit();
+}
+// Those of a beat column, if there is one.
+template <typename T, int kDim>
+__device__ __forceinline__ void stage_column(const HeadShared<T, kDim, false> &shared, const ClearProblem &p,
+                                             const T *first, int column) {
+  const int columns = static_cast<int>(p.beats);
+  stage_queries<kUsualLeads>(shared, p, first, column < columns,
+                             [&](int lead) { return kUsualLeads + lead * columns + column; });
+}
+
 // Tiles of 16 keys that visible beats meet at a time: the usual number of them at once.
 constexpr int kListedTiles = 3;
 constexpr int kListedKeys = kListedTiles * kTileRows;
@@ -23,7 +49,7 @@ __device__ __forceinline__ uint32_t listed_bits(const Dropout<float> &dropout, c
 
 // One warp: the visible beats from `first` on. They meet their class token and all visible beats.
 template <bool kDropout, typename T, int kDim>
-__device__ __forceinline__ void attend_visible(const ColumnsArguments &args, const HeadShared<T, kDim, 3> &shared,
+__device__ __forceinline__ void attend_visible(const ColumnsArguments &args, const HeadShared<T, kDim, false> &shared,
                                                int first, int count) {
   using Layout = HeadRows<kDim, false>;
   const ClearProblem &p = args.problem;
@@ -31,10 +57,16 @@ __device__ __forceinline__ void attend_visible(const ColumnsArguments &args, con
   const LanePlace at;
   const ListedRows rows(shared.list, first, count);
   const Listed mine[2] = {rows.row(at.g), rows.row(at.g + 8)};
+  __syncwarp(); // all lanes have read the rows before
+  stage_queries<kTileRows>(shared, p, static_cast<const T *>(shared.place->first[CLEAR_Q]), true,
+                           [&](int row) { return rows.row(row).position; });
 
   uint32_t left[kDim / 16][4];
   float with_class[2][4] = {}, own[2], max[2], sum[2] = {0.0f, 0.0f};
-  const T *q = shared.class_q + left_offset<Layout>(rows), *class_k = shared.class_k + right_offset<Layout, true>(rows);
+  const T *q = left_place<Layout>(shared.warp_tile(), kTileRows);
+  const T *class_k = shared.class_k + right_offset<Layout, true>(rows);
+  copy_wait<0>();
+  __syncwarp();
 #pragma unroll
   for (int piece = 0; piece < kDim / 16; ++piece) {
     uint32_t right[4];
@@ -132,49 +164,54 @@ __device__ __forceinline__ void attend_visible(const ColumnsArguments &args, con
   }
 }
 
-// One warp: the local rows of a beat column, and what its beats are to their class tokens.
+// One warp: the local rows of a beat column, whose rows of q are under way, and what its beats are to their class
+// tokens. Then the next column's are under way.
 template <bool kDropout, typename T, int kDim>
-__device__ __forceinline__ void attend_column(const ColumnsArguments &args, const HeadShared<T, kDim, 3> &shared,
-                                              int column) {
+__device__ __forceinline__ void attend_column(const ColumnsArguments &args, const HeadShared<T, kDim, false> &shared,
+                                              int column, int left, int right) {
   using Layout = HeadRows<kDim, false>;
-  constexpr int kLeads = HeadShared<T, kDim, 3>::kLeads;
+  constexpr int kLeads = HeadShared<T, kDim, false>::kLeads;
   const ClearProblem &p = args.problem;
   const BeatDropout<!kDropout> dropout = shared.place->template dropout<kDropout>(p);
   const LanePlace at;
   const int columns = static_cast<int>(p.beats);
-  const ColumnMasks<1> masks = state_masks<kLeads>(shared.state, column, columns);
+  const Marks marks = shared.marks[column];
   const uint32_t bits = beat_bits(dropout, p, at, column);
   const int first = kLeads * (1 + column);
-  const T *left = left_place<Layout>(shared.class_q, kLeads, first),
-          *class_left = left_place<Layout>(shared.class_q, kLeads);
-  float s[2][4], own[2], foreign[2], lse[2];
-  beat_scores<Layout, kDim>(s, own, foreign, left, right_place<Layout>(shared.class_k, kLeads, first), class_left,
-                            right_place<Layout>(shared.class_k, kLeads));
-  beat_softmax(s, own, lse, args, at, masks, dropout, bits);
-  bool real[2], wanted[2];
-  T *row[2];
-#pragma unroll
-  for (int i = 0; i < 2; ++i) {
-    const int lead = at.g + 8 * i, beat = lead * columns + column;
-    const bool speaks = at.t == 0 && lead < kLeads;
-    real[i] = masks.is_valid(lead);
-    wanted[i] = lead < kLeads && !masks.is_global(lead);
-    row[i] = shared.place->template row<T>(p, CLEAR_OUT, kLeads + beat) + written_column(at);
-    if (speaks) shared.logits[beat] = real[i] ? product(foreign[i], args.scale) : -infinity<float>();
-    if (kDropout && speaks) shared.kept[beat] = bits >> (10 + i) & 1u;
-    if (speaks) shared.lse[kLeads + beat] = real[i] ? lse[i] : infinity<float>();
+  float s[2][4], own[2], foreign[2], max[2], sum[2];
+  copy_wait<0>();
+  __syncwarp();
+  beat_scores<Layout, kDim>(s, own, foreign, shared.warp_tile() + left, shared.class_k + Layout::moved(right, first),
+                            shared.class_q + left, shared.class_k + right);
+  __syncwarp(); // all lanes have read
+  stage_column(shared, p, static_cast<const T *>(shared.place->first[CLEAR_Q]), column + shared.kWarps);
+  beat_softmax(s, own, max, sum, args, at, column_masks(marks), dropout, bits);
+
+  const bool real[2] = {marked(marks, at.g), marked(marks, at.g + 8)};
+  const bool wanted[2] = {marked(marks, kHidden + at.g), marked(marks, kHidden + at.g + 8)};
+  T *const upper = shared.place->template row<T>(p, CLEAR_OUT, kLeads + at.g * columns + column) + written_column(at);
+  T *const lower = row_behind(upper, p.rows[CLEAR_OUT], 8 * columns);
+  // Of the four lanes that know a row, the first keeps row g and the second row g + 8.
+  if (const int lead = at.g + 8 * at.t; lead < kLeads) {
+    const bool second = at.t != 0, valid = marked(marks, lead);
+    const int beat = lead * columns + column;
+    const float lse = (second ? max[1] : max[0]) + logarithm(second ? sum[1] : sum[0]);
+    shared.logits[beat] = valid ? product(second ? foreign[1] : foreign[0], args.scale) : -infinity<float>();
+    shared.lse[beat] = !marked(marks, kHidden + lead) ? -infinity<float>() : valid ? lse : infinity<float>();
+    if (kDropout) shared.kept[beat] = bits >> (10 + at.t) & 1u;
   }
-  beat_values<Layout, kDim>(left + 2 * shared.tensor, class_left + 2 * shared.tensor, at, s, own,
+  beat_values<Layout, kDim>(shared.class_v + Layout::moved(left, first), shared.class_v + left, at, s, own,
                             [&](int piece, const float (&out)[2][4], const uint32_t (&)[4]) {
-                              write_piece<T>(row, wanted, real, 16 * piece, at, out);
+                              write_piece<T>({upper, lower}, wanted, real, 16 * piece, at, out);
                             });
 }
 
 // One warp: the class rows, whose logits are there. Four lanes to a row, of which each makes weights of a column in
 // four; they take the place of the logits.
 template <bool kDropout, typename T, int kDim>
-__device__ __forceinline__ void attend_class_rows(const ColumnsArguments &args, const HeadShared<T, kDim, 3> &shared) {
-  constexpr int kLeads = HeadShared<T, kDim, 3>::kLeads;
+__device__ __forceinline__ void attend_class_rows(const ColumnsArguments &args,
+                                                  const HeadShared<T, kDim, false> &shared) {
+  constexpr int kLeads = HeadShared<T, kDim, false>::kLeads;
   const ClearProblem &p = args.problem;
   const BeatDropout<!kDropout> dropout = shared.place->template dropout<kDropout>(p);
   const LanePlace at;
@@ -230,14 +267,18 @@ template <typename T, int kDim, bool kDropout>
 __global__ void __launch_bounds__((32 * kHeadWarps<kDim, false>), (kHeadBlocks<kDim, false, kDropout>))
     head_forward(const __grid_constant__ ColumnsArguments args) {
   using Layout = HeadRows<kDim, false>;
-  constexpr int kLeads = HeadShared<T, kDim, 3>::kLeads;
+  constexpr int kLeads = HeadShared<T, kDim, false>::kLeads;
   const ClearProblem &p = args.problem;
   constexpr int warps = kHeadWarps<kDim, false>;
   const int columns = static_cast<int>(p.beats);
   const int warp = static_cast<int>(threadIdx.x / 32u);
   Carver carver{dynamic_shared()};
-  const HeadShared<T, kDim, 3> shared(carver, columns);
-  begin_head(shared, p, HeadBlock(p));
+  const HeadShared<T, kDim, false> shared(carver, columns);
+  {
+    const HeadBlock block(p);
+    stage_column(shared, p, token_row<const T>(p.rows[CLEAR_Q], block.batch, block.head, 0), warp);
+    begin_head(shared, p, block);
+  }
   copy_wait<0>();
   __syncthreads();
   list_visible(shared, p, 0);
@@ -250,13 +291,15 @@ __global__ void __launch_bounds__((32 * kHeadWarps<kDim, false>), (kHeadBlocks<k
       if (at.t == 0) shared.self[at.g + 8 * i] = product(self[i], args.scale);
     }
   }
+  const int left = held(static_cast<int>(left_place<Layout>(shared.class_q, kLeads) - shared.class_q));
+  const int right = held(static_cast<int>(right_place<Layout>(shared.class_k, kLeads) - shared.class_k));
 #pragma unroll 1
-  for (int column = warp; column < columns; column += warps) attend_column<kDropout>(args, shared, column);
+  for (int column = warp; column < columns; column += warps) attend_column<kDropout>(args, shared, column, left, right);
+  copy_wait<0>(); // of the group behind the last column, which is empty
   __syncthreads();
 #pragma unroll 1
   for (int beat = static_cast<int>(threadIdx.x); beat < kLeads * columns; beat += 32 * warps) {
-    const int position = kLeads + beat;
-    if ((shared.state[beat] & kVisibleBeat) == 0) shared.place->lse[position] = shared.lse[position];
+    if (const float lse = shared.lse[beat]; lse != -infinity<float>()) shared.place->lse[kLeads + beat] = lse;
   }
   const int count = *shared.count, tiles = (count + kTileRows - 1) / kTileRows;
 #pragma unroll 1

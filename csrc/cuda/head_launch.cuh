@@ -14,11 +14,11 @@ template <typename T, int kDim> HeadKernel head_kernel_of(const ClearProblem &p,
   Carver carver = Carver::nowhere();
   const bool dropout = p.seed != nullptr;
   if (backward) {
-    HeadShared<T, kDim, 4>(carver, static_cast<int>(p.beats));
+    HeadShared<T, kDim, true>(carver, static_cast<int>(p.beats));
     return {dropout ? head_backward<T, kDim, true> : head_backward<T, kDim, false>,
             {carver.used, kHeadWarps<kDim, true>}};
   }
-  HeadShared<T, kDim, 3>(carver, static_cast<int>(p.beats));
+  HeadShared<T, kDim, false>(carver, static_cast<int>(p.beats));
   return {dropout ? head_forward<T, kDim, true> : head_forward<T, kDim, false>, {carver.used, kHeadWarps<kDim, false>}};
 }
 

@@ -44,6 +44,12 @@ template <typename T> __device__ __forceinline__ T *further(T *address, int coun
   return address;
 }
 
+// The same number, which stays in its register: left to itself the compiler computes what a loop needs in every turn.
+__device__ __forceinline__ int held(int x) {
+  asm volatile("" : "+r"(x));
+  return x;
+}
+
 // Starts copying 16 bytes from global to shared memory; zeros, and no look at `global`, unless `there`. What else is in
 // the same 256 bytes comes to the second cache with them: the next head's row, which a neighbouring block wants.
 __device__ __forceinline__ void copy16(void *shared, const void *global, bool there) {

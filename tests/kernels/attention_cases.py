@@ -34,6 +34,7 @@ class Case:
     seen: str = "random"  # the pattern of visible
     lead: str = "shared"
     amplitude: float = 1.0
+    peak: float = 0.0  # of the grid form: the logit of one beat of every lead to its class token, if it is not 0
     dropout_p: float = 0.0
     seed: int = 0
 
@@ -46,7 +47,13 @@ class Case:
         """q, k, v in the case's layout, and a gradient of the output, all of the case's dtype."""
         generator = torch.Generator().manual_seed(self.seed)
         shape = (self.batch, self.tokens, 3, self.heads, self.dim)
-        data = (torch.randn(shape, generator=generator) * self.amplitude).to(device, self.dtype)
+        data = torch.randn(shape, generator=generator) * self.amplitude
+        if self.peak:
+            leads = torch.arange(self.leads)
+            data[:, leads, 1] = data[:, self.leads + leads * self.beats + leads % self.beats, 0] = (
+                self.peak**0.5 / self.dim**0.25
+            )
+        data = data.to(device, self.dtype)
         dout = torch.randn(shape[:2] + shape[3:], generator=generator).to(device, self.dtype).transpose(1, 2)
         q, k, v = (lay_out(x, self.layout) for x in data.permute(2, 0, 3, 1, 4).unbind(0))
         return q, k, v, dout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from attention_cases import Case, cases
 from helpers import (
     EPS,
@@ -61,6 +62,13 @@ def test_packed_sizes_around_vector_widths(variant: Variant, beats: int) -> None
 @pytest.mark.parametrize(("leads", "beats"), [(1, 1), (1, 5), (2, 1), (63, 1), (64, 3), (12, 40)])
 def test_extreme_grids(variant: Variant, leads: int, beats: int) -> None:
     check(Case("grid", leads, beats, batch=1, heads=1, dim=16, valid="shared"), variant)
+
+
+@each_variant
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("visible", [None, True, "batch"])
+def test_logits_that_overflow_an_exponential(variant: Variant, visible: str | bool | None, dtype: torch.dtype) -> None:
+    check(Case("grid", 12, 3, batch=1, dim=64, dtype=dtype, visible=visible, peak=120.0), variant)
 
 
 @each_variant

@@ -6,6 +6,7 @@ one with so many multiprocessors that class rows are cut into chunks, and one on
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_attention_accuracy import check
 from torch import Tensor
+
+from clear_kernels import beat_sparse_attention
 
 TILED = (torch.float32, torch.bfloat16, torch.float16)
 DEVICES = {"hopper": HOPPER, "turing": TURING, "many_cores": MANY_CORES, "no_shared": NO_SHARED}
@@ -135,6 +138,34 @@ def test_beat_kernels_in_chunks(valid: str | None, dim: int) -> None:
 )
 def test_whole_heads_with_visible_beats(fixed: dict[str, Any], beats: int, dim: int) -> None:
     check(Case("grid", 12, beats, heads=2, dim=dim, dtype=torch.bfloat16, **fixed), EmulatedVariant())
+
+
+def test_whole_heads_list_their_beats_32_columns_at_a_time() -> None:
+    case = Case("grid", 12, 40, batch=1, heads=1, dim=32, dtype=torch.bfloat16, visible="batch", valid="batch")
+    check(case, EmulatedVariant())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("dim", [16, 32, 64])
+@pytest.mark.parametrize("visible", [None, True, "batch"])
+def test_logits_that_overflow_an_exponential(visible: str | bool | None, dim: int, dtype: torch.dtype) -> None:
+    for leads in (5, 12):
+        case = Case("grid", leads, 2, batch=1, heads=1, dim=dim, dtype=dtype, visible=visible, peak=120.0)
+        check(case, EmulatedVariant())
+
+
+def test_weights_under_heavy_dropout_stay_within_float16() -> None:
+    leads, beats, dim = 12, 30, 64
+    q, k = (torch.zeros(1, 1, leads * (beats + 1), dim, dtype=torch.float16) for _ in range(2))
+    q[..., :leads, 0] = 4.9 * dim**0.5  # the class tokens' logits: 0 to the first beats, then 4.9
+    k[..., leads:, 0] = 1.0
+    for column in range(4):
+        k[..., leads + column :: beats, 0] = 0.0
+    call = functools.partial(beat_sparse_attention, q, k, torch.ones_like(q), leads=leads, beats=beats, dropout_p=0.998)
+    for seed in range(4):
+        with EmulatedVariant().active() as backend:
+            out = call(seed=seed, backend=backend)
+        torch.testing.assert_close(out, call(seed=seed, backend="reference"), rtol=2e-3, atol=1e-2)
 
 
 @pytest.mark.parametrize("dim", [64, 96])

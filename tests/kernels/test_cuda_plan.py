@@ -117,14 +117,18 @@ def test_the_largest_lists_and_tokens_are_counted_in_64_bits() -> None:
 def test_short_recordings_with_visible_beats_go_by_whole_heads(gpu: str, backward: bool) -> None:
     for dim in (32, 64):
         made = plan(gpu, MIXED, dim=dim, backward=backward)
-        assert made["engine"] == (TILES if gpu == "sm_80" and dim == 64 else WHOLE_HEADS)
+        assert made["engine"] == (TILES if gpu == "sm_80" and dim == 64 and backward else WHOLE_HEADS)
         if made["engine"] == WHOLE_HEADS:
             assert made["workspace"] == 0
             assert 2 * (made["head_shared"] + KIB) <= GPUS[gpu][2]
     assert plan(gpu, MIXED, dim=32, backward=backward, beats=100)["engine"] == TILES
 
 
-@pytest.mark.parametrize(("backward", "blocks"), [(False, 5), (True, 4)])
-def test_whole_heads_of_the_decoder_share_a_multiprocessor(backward: bool, blocks: int) -> None:
-    made = plan("sm_90", MIXED, dim=32, backward=backward)
+def test_whole_heads_of_more_than_32_columns() -> None:
+    assert plan("sm_90", MIXED, dim=32, backward=False, beats=40)["engine"] == WHOLE_HEADS
+
+
+@pytest.mark.parametrize(("dim", "backward", "blocks"), [(32, False, 6), (32, True, 4), (64, False, 3), (64, True, 2)])
+def test_whole_heads_share_a_multiprocessor(dim: int, backward: bool, blocks: int) -> None:
+    made = plan("sm_90", MIXED, dim=dim, backward=backward)
     assert blocks * (made["head_shared"] + KIB) <= GPUS["sm_90"][2]

@@ -94,6 +94,10 @@ template <typename T> T __shfl_xor_sync(unsigned, T value, int mask, EMULATION_S
   const int lane_id = static_cast<int>(emulation::self().index.x % 32);
   return __shfl_sync(0u, value, lane_id ^ mask, file, line);
 }
+template <typename T> T __shfl_up_sync(unsigned, T value, int step, EMULATION_SITE) {
+  const int lane_id = static_cast<int>(emulation::self().index.x % 32);
+  return __shfl_sync(0u, value, lane_id < step ? lane_id : lane_id - step, file, line);
+}
 inline unsigned __ballot_sync(unsigned, bool predicate, EMULATION_SITE) {
   return emulation::warp_collective(emulation::Site{file, line}, predicate, [](auto lane) {
     unsigned bits = 0;

@@ -12,6 +12,8 @@ template <typename T> T *further(T *address, int count, int bytes) {
   return reinterpret_cast<T *>(reinterpret_cast<uintptr_t>(address) + static_cast<int64_t>(count) * bytes);
 }
 
+inline int held(int x) { return x; }
+
 inline float power_of_two(float x) { return std::exp2(x); }
 inline float logarithm_of_two(float x) { return std::log2(x); }
 inline float reciprocal(float x) { return 1.0f / x; }
