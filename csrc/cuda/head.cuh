@@ -102,7 +102,7 @@ struct HeadPlace {
 };
 
 // What comes first in shared memory, at addresses that need no register.
-struct alignas(128) HeadFront {
+struct HeadFront {
   HeadPlace place;
   int count;                // of the list
   float self[2][kTileRows]; // of the class tokens to themselves
