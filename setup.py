@@ -240,12 +240,19 @@ def compiler_problem() -> str | None:
 
 def extensions() -> list[Extension]:
     native, cuda = switch("CLEAR_KERNELS_NATIVE"), switch("CLEAR_KERNELS_CUDA")
+    left_out_by = "CLEAR_KERNELS_NATIVE=0" if native == "0" else "CLEAR_KERNELS_SANITIZE=1" if SANITIZE else None
+    if cuda == "1" and left_out_by is not None:
+        raise SystemExit(
+            "clear_kernels: CLEAR_KERNELS_CUDA=1 requires the CUDA extension, which "
+            f"{left_out_by} leaves out; unset one of the two."
+        )
     if native == "0":
         return []
     problem = compiler_problem()
     if problem is not None:
-        if native == "1":
-            raise SystemExit(f"clear_kernels: {problem}; CLEAR_KERNELS_NATIVE=1 requires it.")
+        required = [name for name, value in (("NATIVE", native), ("CUDA", cuda)) if value == "1"]
+        if required:
+            raise SystemExit(f"clear_kernels: {problem}; CLEAR_KERNELS_{required[0]}=1 requires it.")
         say(f"{problem}: installing without the native extensions; PyTorch (backend 'gather') and NumPy do their work.")
         return []
     found = [
@@ -253,6 +260,11 @@ def extensions() -> list[Extension]:
         for name, folder in CPU_DIRS.items()
     ]
     kernels = sorted(CUDA_DIR.glob("*.cu"), key=lambda path: -path.stat().st_size)
+    if cuda == "1" and not kernels:
+        raise SystemExit(
+            f"clear_kernels: there are no sources in {CUDA_DIR} and CLEAR_KERNELS_CUDA=1 requires them; "
+            "install from a complete checkout, or unset it."
+        )
     if cuda == "0" or SANITIZE or not kernels:
         return found
     if cuda == "auto" and find_nvcc() is None:

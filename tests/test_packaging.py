@@ -204,6 +204,40 @@ def test_no_compiler_is_told_and_forgiven_unless_required(tmp_path: Path) -> Non
     assert "Traceback" not in required.stderr
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (
+            {"CC": "no-such-compiler", "CXX": "no-such-compiler"},
+            r"no working C\+\+17 compiler .+ was found \(.+\); CLEAR_KERNELS_CUDA=1 requires it\.",
+        ),
+        (
+            {"CLEAR_KERNELS_NATIVE": "0"},
+            "CLEAR_KERNELS_CUDA=1 requires the CUDA extension, which CLEAR_KERNELS_NATIVE=0 leaves out; unset one .+",
+        ),
+        (
+            {"CLEAR_KERNELS_SANITIZE": "1"},
+            "CLEAR_KERNELS_CUDA=1 requires the CUDA extension, which CLEAR_KERNELS_SANITIZE=1 leaves out; unset one .+",
+        ),
+    ],
+    ids=["no compiler", "no native extensions", "sanitized"],
+)
+def test_a_required_cuda_extension_that_is_left_out_is_an_error(
+    tmp_path: Path, changed: dict[str, str], said: str
+) -> None:
+    done = setup_py(tmp_path, CLEAR_KERNELS_CUDA="1", **changed)
+    assert done.returncode == 1
+    assert re.fullmatch(f"clear_kernels: {said}", done.stderr.splitlines()[-1])
+    assert "Traceback" not in done.stderr
+
+
+def test_a_required_cuda_extension_needs_its_sources(compiler: None, tmp_path: Path) -> None:
+    done = setup_py(tmp_path, CLEAR_KERNELS_CUDA="1")
+    assert done.returncode == 1
+    assert "no sources in csrc/cuda and CLEAR_KERNELS_CUDA=1 requires them" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_unknown_switch_names_value_and_remedy(tmp_path: Path) -> None:
     done = setup_py(tmp_path, CLEAR_KERNELS_CUDA="yes")
     assert done.returncode != 0
@@ -216,6 +250,7 @@ def build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["setup.py", "--version"])
     monkeypatch.setenv("CLEAR_KERNELS_NATIVE", "0")
+    monkeypatch.delenv("CLEAR_KERNELS_CUDA", raising=False)
     monkeypatch.delenv("TORCH_CUDA_ARCH_LIST", raising=False)
     return runpy.run_path(str(ROOT / "setup.py"))
 
