@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 
 import torch
 
@@ -19,15 +20,23 @@ def _choices(device: str) -> str:
     return ", ".join(found)
 
 
+def _build_info(name: str) -> Mapping[str, str]:
+    """How the extension of a backend was built, also where it cannot run; nothing without one."""
+    try:
+        build_info = getattr(load(name), "build_info", None)
+        return {} if build_info is None else build_info()
+    except (ImportError, RuntimeError):  # the extension, or the backend's module: the backend's reason says so
+        return {}
+
+
 def report() -> str:
     """The text that ``python -m clear_kernels`` prints."""
     reasons = backends()
     lines = ["backends"]
     lines += [f"  {name:<10} {'runs' if reason is None else 'no: ' + reason}" for name, reason in reasons.items()]
     for name in NATIVE:
-        build_info = getattr(load(name), "build_info", None) if reasons[name] is None else None
-        if build_info is not None:
-            lines += ["", f"{name} build", *(f"  {key:<32} {value}" for key, value in build_info().items())]
+        if info := _build_info(name):
+            lines += ["", f"{name} build", *(f"  {key:<32} {value}" for key, value in info.items())]
     devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     lines += ["", "backend=None takes, of 12 leads and heads of 64"]
     lines += [f"  {device:<10} {_choices(device)}" for device in ("cpu", *(f"cuda:{i}" for i in range(len(devices))))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from types import SimpleNamespace
 from unittest import mock
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from cuda_emulation import EmulatedVariant
 
+from clear_kernels import __main__ as module
 from clear_kernels import beat_sparse_attention
 from clear_kernels.backends import cuda
 
@@ -41,6 +43,15 @@ def test_a_machine_without_a_gpu_is_named() -> None:
             assert "no CUDA device" in str(cuda.available())
         with mock.patch.object(torch.version, "cuda", None):
             assert "built without CUDA" in str(cuda.available())
+
+
+def test_the_report_names_the_architectures_where_no_gpu_is() -> None:
+    missing = dict.fromkeys(module.backends(), "no GPU")
+    with mock.patch.object(module, "backends", lambda: missing), with_architectures("75;90+PTX"):
+        assert re.search(r"^cuda build\n  architectures +75;90\+PTX$", module.report(), re.MULTILINE)
+    absent = mock.Mock(side_effect=ImportError("was not built"))
+    with mock.patch.object(module, "backends", lambda: missing), mock.patch.object(cuda, "extension", absent):
+        assert "cuda build" not in module.report()
 
 
 @pytest.mark.parametrize(

@@ -66,12 +66,13 @@ def test_without_a_gpu_a_call_is_an_error_and_no_crash() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_the_report_says_why_it_cannot_run() -> None:
+def test_the_report_says_why_it_cannot_run_and_what_it_was_built_for() -> None:
     command = [sys.executable, "-m", "clear_kernels"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert re.search(
         r"^\s*cuda\s+no: (this PyTorch .* was built without CUDA|PyTorch sees no CUDA device)", shown, re.M
     )
+    assert re.search(rf"^  architectures +{re.escape(cuda.build_info()['architectures'])}$", shown, re.M)
 
 
 def test_a_gpu_without_code_is_refused_with_the_remedy() -> None:
