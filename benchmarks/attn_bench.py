@@ -19,6 +19,7 @@ import torch
 
 from attn.cases import DIRECTIONS, Direction, select
 from attn.contenders import contenders
+from attn.device import asked_device
 from attn.machine import keep_freed_memory, spare_memory, survey, take_huge_pages
 from attn.measure import Result, measure
 from attn.plot import draw_scaling
@@ -30,7 +31,7 @@ DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, or auto (default): the GPU if there is one")
     parser.add_argument(
         "--cases", default="default", help="names or groups (default, more, scaling, all), comma-separated"
     )
@@ -62,7 +63,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print, and return 0; 1 if a contender gave a wrong result, or one of ours failed."""
     options = parse(arguments)
-    device = torch.device(options.device)
+    device = asked_device(options.device)
     huge = device.type == "cpu" and options.pages == "huge"
     if huge and not take_huge_pages():
         raise SystemExit("--pages huge: this system has no transparent huge pages, or they are switched off")

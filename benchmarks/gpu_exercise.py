@@ -8,7 +8,7 @@ tolerance.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,18 +17,24 @@ from torch import Tensor
 
 from attn.truth import TOLERANCE
 from clear_kernels import beat_sparse_attention, packed_view_attention
+from clear_kernels.backends import NAMES, refusal
 
 DTYPES = {"cuda": (torch.float32, torch.bfloat16, torch.float16, torch.float64)}
 GRIDS = ((12, 15, 64), (12, 5, 32), (3, 9, 96), (20, 3, 24), (2, 130, 16))  # leads, beats, head dimension
 
 
+def exercise_device() -> torch.device:
+    """The GPU; the CPU where there is none, to try the script."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def calls(dtype: torch.dtype, *, quick: bool) -> Iterator[tuple[Any, list[Tensor], dict[str, Any]]]:
-    """Function, inputs on the GPU and options of each call; on the CPU where there is no GPU, to try the script.
+    """Function, inputs on the device and options of each call.
 
     Everything is made on the CPU and copied, so that the checkers have few kernels of PyTorch to watch.
     """
     generator = torch.Generator().manual_seed(0)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = exercise_device()
 
     def inputs(tokens: int, dim: int) -> list[Tensor]:
         packed = torch.randn(2, tokens, 3, 2, dim, generator=generator).to(dtype).to(device)
@@ -44,7 +50,7 @@ def calls(dtype: torch.dtype, *, quick: bool) -> Iterator[tuple[Any, list[Tensor
         yield packed_view_attention, inputs(leads + 36, dim), {"leads": leads, "lead": lead, "dropout_p": 0.1}
 
 
-def main(backend: str, *, quick: bool) -> int:
+def exercise(backend: str, *, quick: bool) -> int:
     """Run everything on ``backend``; 1 if a result or a gradient is wrong."""
     for dtype in DTYPES.get(backend, (torch.float32, torch.bfloat16, torch.float16)):
         worst = 0.0
@@ -69,5 +75,22 @@ def results(function: Any, tensors: list[Tensor], options: dict[str, Any]) -> li
     return [out.detach(), *torch.autograd.grad(out, leaves, dout)]
 
 
+def main(arguments: list[str] | None = None) -> int:
+    """Run the backend asked for; 1 if a result or a gradient is wrong.
+
+    Raises:
+        SystemExit: If the backend cannot run here, with the reason in one line.
+    """
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("backend", choices=NAMES)
+    parser.add_argument("--quick", action="store_true", help="two grids, dropout and padding together")
+    options = parser.parse_args(arguments)
+    leads, _, dim = GRIDS[0]
+    reason = refusal(options.backend, torch.empty((1, 1, 0, dim), device=exercise_device()), leads)
+    if reason is not None:
+        raise SystemExit(f"backend {options.backend} cannot run here: {reason}")
+    return exercise(options.backend, quick=options.quick)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], quick="--quick" in sys.argv[2:]))
+    raise SystemExit(main())

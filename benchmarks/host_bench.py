@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import torch
 
+from attn.device import asked_device
 from attn.machine import survey
 from clear_kernels import beat_sparse_attention
 from clear_kernels.backends import refusal
@@ -40,8 +41,8 @@ def microseconds(call: Callable[[], object], device: torch.device) -> float:
 def main() -> int:
     """Print a row for each backend."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(parser.parse_args().device)
+    parser.add_argument("--device", default="auto", help="cpu, cuda, or auto (default): the GPU if there is one")
+    device = asked_device(parser.parse_args().device)
     torch.set_num_threads(1)
     shape = (1, 1, LEADS * (BEATS + 1), HEAD_DIM)
     q, k, v = (torch.randn(shape, device=device, requires_grad=True) for _ in range(3))

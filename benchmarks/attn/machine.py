@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import importlib.metadata
 import os
 import platform
 import re
@@ -19,11 +20,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Machine:
-    """What a row of results has to say about where it was made."""
+    """What a row of results has to say about where it was made. A version of what is not there is empty."""
 
     device: str
     threads: int
     torch_version: str
+    torch_cuda: str  # the toolkit that PyTorch was built with
+    triton_version: str
     python_version: str
     driver: str
     commit: str
@@ -31,7 +34,8 @@ class Machine:
     def describe(self) -> str:
         """One line for the head of a report."""
         return (
-            f"{self.device}; {self.threads} threads; torch {self.torch_version}; Python {self.python_version}; "
+            f"{self.device}; {self.threads} threads; torch {self.torch_version}, CUDA {self.torch_cuda or 'none'}; "
+            f"Triton {self.triton_version or 'none'}; Python {self.python_version}; "
             f"driver {self.driver}; commit {self.commit}"
         )
 
@@ -42,6 +46,8 @@ def survey(device: torch.device, huge_pages: bool = False) -> Machine:
         device=device_name(device) + (", huge pages" if huge_pages else ""),
         threads=torch.get_num_threads(),
         torch_version=torch.__version__,
+        torch_cuda=torch.version.cuda or "",
+        triton_version=_installed("triton"),
         python_version=platform.python_version(),
         driver=_first_line("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
         if device.type == "cuda"
@@ -165,6 +171,14 @@ def _status(field: str) -> int:
 
 def _read(path: str) -> str:
     return Path(path).read_text() if Path(path).exists() else ""
+
+
+def _installed(distribution: str) -> str:
+    """Version of an installed distribution, which is not imported; empty if it is not there."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def _first_line(*command: str) -> str:

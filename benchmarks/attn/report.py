@@ -13,7 +13,7 @@ import torch
 from attn.cases import Case, Direction
 from attn.machine import Machine
 from attn.measure import Result
-from clear_kernels.backends import choose
+from clear_kernels.backends import choose, cuda
 from clear_kernels.order import Use
 
 TITLES = {"forward": "forward", "backward": "backward", "both": "forward + backward"}
@@ -90,6 +90,14 @@ def write_csv(path: Path, results: Sequence[Result], machine: Machine) -> None:
     temporary.replace(path)
 
 
+def extension_toolkit() -> str:
+    """Version of the CUDA toolkit that built the CUDA C++ extension; empty without the extension."""
+    try:
+        return cuda.build_info()["CUDA runtime"]
+    except ImportError:
+        return ""
+
+
 def _row(result: Result, machine: Machine) -> dict[str, object]:
     case, direction = result.case, result.direction
     ran = not result.reason
@@ -129,6 +137,9 @@ def _row(result: Result, machine: Machine) -> dict[str, object]:
         "device": machine.device,
         "threads": machine.threads,
         "torch": machine.torch_version,
+        "torch_cuda": machine.torch_cuda,
+        "triton": machine.triton_version,
+        "extension_cuda": extension_toolkit(),
         "python": machine.python_version,
         "driver": machine.driver,
         "commit": machine.commit,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.metadata
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,14 +14,15 @@ import pytest
 import torch
 
 import attn_bench
-from attn import truth
+from attn import report, truth
 from attn.cases import CPU_CASES, CPU_MORE, GPU_CASES, GPU_SCALING, Case, select
 from attn.contenders import Contender, contenders
 from attn.inputs import dense_mask, make_inputs
-from attn.machine import peak_memory
-from attn.measure import measure
+from attn.machine import peak_memory, survey
+from attn.measure import Result, measure
 from attn_bench import main
 from clear_kernels import attention_mask, beat_sparse_attention
+from clear_kernels.backends import cuda
 from clear_kernels.mask import packed_mask
 
 CPU = torch.device("cpu")
@@ -151,7 +153,47 @@ def test_command_prints_tables_and_writes_csv(tmp_path: Path, capsys: pytest.Cap
     ran = {row["contender"] for row in rows if not row["not_run_because"]}
     assert {"gather", "sdpa-mask"} <= ran
     for row in rows:
+        assert {"torch", "torch_cuda", "triton", "extension_cuda"} <= set(row)
         assert bool(row["p50_ms"]) != bool(row["not_run_because"])
+
+
+@pytest.mark.parametrize(
+    ("device", "said"),
+    [
+        ("cuda", "--device cuda: PyTorch sees no CUDA GPU here; use --device cpu or auto"),
+        ("gpu", "unknown device 'gpu'; choose one of auto, cpu, cuda"),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused_in_one_line(
+    device: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit, match=said) as refused:
+        main(["--device", device])
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_rows_name_the_versions_of_triton_and_of_both_toolkits(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(distribution: str) -> str:
+        if not there:
+            raise importlib.metadata.PackageNotFoundError(distribution)
+        return {"triton": "3.7.1"}[distribution]
+
+    def build_info() -> dict[str, str]:
+        if not there:
+            raise ImportError("was not built")
+        return {"CUDA runtime": "13.1", "architectures": "90"}
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    monkeypatch.setattr(torch.version, "cuda", "13.0" if there else None)
+    monkeypatch.setattr(cuda, "build_info", build_info)
+    machine = survey(CPU)
+    said = "CUDA 13.0; Triton 3.7.1; " if there else "CUDA none; Triton none; "
+    assert said in machine.describe()
+    row = report._row(Result(USES[0], "forward", contenders()["gather"], "not tried"), machine)
+    found = [row[name] for name in ("torch_cuda", "triton", "extension_cuda")]
+    assert found == (["13.0", "3.7.1", "13.1"] if there else ["", "", ""])
 
 
 def test_huge_pages_are_named_or_refused() -> None:

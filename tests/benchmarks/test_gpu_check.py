@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from attn.machine import Machine
 from gpu import ledger
 from gpu.commands import Outcome, Shell
 
-MACHINE = Machine("A GPU", 8, "2.13", "3.11", "580", "abc")
+MACHINE = Machine("A GPU", 8, "2.13", "13.0", "3.7.1", "3.11", "580", "abc")
 
 
 def python(shell: Shell, code: str, **environment: str) -> Outcome:
@@ -183,11 +185,67 @@ def test_a_picture_is_drawn_from_the_tables(tmp_path: Path, capsys: pytest.Captu
     assert (tmp_path / "p.png").stat().st_size > 1000
 
 
+RESULTS = Path(gpu_check.__file__).parent / "results"
+
+
+def test_older_tables_are_read_beside_those_with_more_versions(tmp_path: Path) -> None:
+    older = RESULTS / "gpu_h200.csv"
+    (tmp_path / "benchmark-older.csv").write_bytes(older.read_bytes())
+    newer = [row | {"torch_cuda": "13.0", "triton": "3.7.1", "extension_cuda": "13.0"} for row in ledger.read(older)]
+    for row in newer:
+        ledger.append(tmp_path / "benchmark-newer.csv", row)
+    rows = gpu_picture.rows_of(tmp_path)
+    assert len(rows) == 2 * len([row for row in newer if row["p50_ms"]])
+    assert {row["triton"] for row in rows if "triton" in row} == {"3.7.1"}
+
+
+def test_older_stages_stay_passed_when_rows_name_more_versions(tmp_path: Path) -> None:
+    table = tmp_path / "stages.csv"
+    table.write_bytes((RESULTS / "gpu_h200_checks.csv").read_bytes())
+    first = ledger.read(table)[0]
+    passed = ledger.passed(table, first["device"], first["commit"])
+    machine = {name: str(value) for name, value in asdict(MACHINE).items()}
+    ledger.append(table, {"stage": "new", "status": "passed", "seconds": "1", "detail": "", **machine})
+    assert passed
+    assert ledger.passed(table, first["device"], first["commit"]) == passed
+    assert ledger.passed(table, MACHINE.device, MACHINE.commit) == {"new"}
+    assert [ledger.read(table)[place]["triton_version"] for place in (0, -1)] == ["", "3.7.1"]
+
+
+def test_it_is_there_before_the_packages_are_installed() -> None:
+    code = (
+        "import sys\n"
+        "sys.modules |= dict.fromkeys(('clear_hug', 'clear_kernels'))\n"
+        "import gpu_check\n"
+        "sys.exit(gpu_check.main(['--list']))"
+    )
+    command = [sys.executable, "-c", code]
+    folder = Path(gpu_check.__file__).parent
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_exercise_compares_with_the_reference(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert gpu_exercise.main("gather", quick=True) == 0
+    assert gpu_exercise.main(["gather", "--quick"]) == 0
     assert capsys.readouterr().out.count("largest relative error") == 3
     monkeypatch.setitem(gpu_exercise.TOLERANCE, torch.float32, 1e-9)
-    assert gpu_exercise.main("gather", quick=True) == 1
+    assert gpu_exercise.main(["gather", "--quick"]) == 1
+
+
+def test_the_exercise_says_how_it_is_called_and_why_a_backend_cannot_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for arguments, status in (([], 2), (["tensor"], 2), (["--help"], 0)):
+        with pytest.raises(SystemExit) as ended:
+            gpu_exercise.main(arguments)
+        assert ended.value.code == status
+    shown = capsys.readouterr()
+    assert "arguments are required: backend" in shown.err
+    assert "invalid choice: 'tensor' (choose from" in shown.err
+    assert "largest error of outputs and gradients" in shown.out
+    monkeypatch.setattr(gpu_exercise, "refusal", lambda name, q, leads: f"no GPU for {name} of {leads} leads")
+    with pytest.raises(SystemExit, match=r"^backend cuda cannot run here: no GPU for cuda of 12 leads$"):
+        gpu_exercise.main(["cuda"])
