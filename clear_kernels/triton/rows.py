@@ -19,6 +19,10 @@ LOG2E = tl.constexpr(1.4426950408889634)
 LN2 = tl.constexpr(0.6931471805599453)
 
 
+# Triton's interpreter cannot read assembly.
+_INTERPRETED = tl.constexpr(interpreting())
+
+
 @triton.jit
 def load_rows(x, offset, keep, D: tl.constexpr, D0: tl.constexpr, D1: tl.constexpr):
     """Rows at element ``offset`` (int64 [R]) from ``x``, 0 where not ``keep`` (bool [R]): [R, D0], [R, D1]."""
@@ -49,7 +53,9 @@ def operand(x, PRECISION: tl.constexpr):
     The assembly keeps the compiler from moving the conversion behind the shared memory again.
     """
     if PRECISION == "wide":
-        x = tl.inline_asm_elementwise("mov.b32 $0, $1;", "=f,f", [x.to(tl.float32)], tl.float32, True, 1)
+        x = x.to(tl.float32)
+        if not _INTERPRETED:
+            x = tl.inline_asm_elementwise("mov.b32 $0, $1;", "=f,f", [x], tl.float32, True, 1)
     return x
 
 
@@ -200,8 +206,6 @@ def philox_assembly() -> str:
 
 
 _PHILOX = tl.constexpr(philox_assembly())
-# Triton's interpreter cannot read assembly.
-_INTERPRETED = tl.constexpr(interpreting())
 
 
 @triton.jit

@@ -10,8 +10,8 @@ from attention_cases import Case
 from hypothesis import given, settings
 from interpreted import check, small_cases
 
-from clear_kernels.triton import launch_dense, launch_local, tiling, tuning
-from clear_kernels.triton.tiling import DenseTile, LocalTile, Tile, WholeTile
+from clear_kernels.triton import launch, launch_dense, launch_local, tiling, tuning
+from clear_kernels.triton.tiling import DenseTile, LocalTile, Target, Tile, WholeTile
 from clear_kernels.triton.tuning import Question
 
 HALF = {"dtype": torch.float16}
@@ -51,6 +51,27 @@ def test_packed_at_the_size_of_the_paper() -> None:
 )
 def test_numbers_of_leads(leads: int, beats: int, visible: str | None) -> None:
     check(Case("grid", leads, beats, batch=1, heads=1, visible=visible, valid="shared"))
+
+
+@pytest.mark.parametrize("visible", [None, True, "batch"])
+def test_logits_that_overflow_an_exponential(visible: str | bool | None) -> None:
+    check(Case("grid", 12, 3, batch=1, heads=1, dim=32, visible=visible, peak=120.0, **HALF))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("grid", 12, 6, batch=1, heads=1, dim=64, valid="batch", **HALF),
+        Case("grid", 12, 6, batch=1, heads=1, dim=32, visible="batch", valid="batch", dropout_p=0.2, **HALF),
+        Case("grid", 12, 6, batch=1, heads=1, dim=96, visible=True, **HALF),
+        Case("packed", 12, 20, batch=1, heads=1, dim=128, valid="batch", **HALF),
+    ],
+    ids=str,
+)
+def test_plain_arithmetic_on_turing(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_INTERPRETED", Target(capability=75, shared=65_536, processors=1))
+    assert launch.precision_of(case.dtype, launch.target_of(torch.device("cpu"))) == "wide"
+    check(case)
 
 
 @pytest.mark.parametrize("scale", [1e-9, 3.0])
