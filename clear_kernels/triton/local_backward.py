@@ -20,6 +20,7 @@ from clear_kernels.triton.rows import (
     row_products,
     store_rows,
     survivors,
+    weight_sums,
     zero_rows,
 )
 
@@ -165,6 +166,8 @@ def local_backward(
 
         s = dot_rows(q0, q1, k0, k1, D1, PRECISION)  # [R, R]
         p = tl.where(may, tl.exp2(s * (scale * LOG2E) - log[:, None]), 0.0)  # [R, R]
+        if q0.dtype == tl.float32:
+            p /= tl.where(is_class, 1.0, weight_sums(p))[:, None]  # [R, R]
         w = p
         if seed is not None:
             kept = survivors(seed, b * H + h, token[:, None], token[None, :], threshold)  # [R, R]

@@ -158,6 +158,16 @@ def row_products(x0, x1, y0, y1, D1: tl.constexpr):
 
 
 @triton.jit
+def weight_sums(p):
+    """rowsum(p) to divide the weights p by: [M] float32, not 0 in rows without keys.
+
+    Recomputed weights exp(s - lse) of all keys sum to 1 + d, where d is about |lse| * 2^-24. rowsum(p * dp) is then off
+    by as much, which shows in float32 where a gradient is nearly 0, and not in half precision.
+    """
+    return tl.maximum(tl.sum(p, 1), 1e-30)
+
+
+@triton.jit
 def zero_rows(R: tl.constexpr, D0: tl.constexpr, D1: tl.constexpr):
     """An accumulator: [R, D0], [R, D1] float32."""
     acc0 = tl.zeros([R, D0], tl.float32)  # [R, D0]

@@ -6,7 +6,16 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from clear_kernels.triton.rows import LOG2E, add_product, dot_rows, load_rows, store_rows, survivors, zero_rows
+from clear_kernels.triton.rows import (
+    LOG2E,
+    add_product,
+    dot_rows,
+    load_rows,
+    store_rows,
+    survivors,
+    weight_sums,
+    zero_rows,
+)
 from clear_kernels.triton.tokens import dense_mask, locate_queries, sequence_length
 
 
@@ -60,6 +69,8 @@ def tile_backward(
 
     s = dot_rows(q0, q1, k0, k1, D1, PRECISION)  # [M, M]
     p = tl.where(may, tl.exp2(s * (scale * LOG2E) - log[:, None]), 0.0)  # [M, M]
+    if q0.dtype == tl.float32:
+        p /= weight_sums(p)[:, None]  # [M, M]
     w = p
     if seed is not None:
         kept = survivors(seed, bh, token[:, None], token[None, :], threshold)  # [M, M]

@@ -27,7 +27,7 @@ def small_cases(form: str, **fixed: Any) -> st.SearchStrategy[Case]:
         "dtype": st.sampled_from((torch.float32, torch.float16)),
     }
     chosen = st.fixed_dictionaries(
-        {name: fixed.pop(name) if name in fixed else strategy for name, strategy in drawn.items()}
+        {name: st.just(fixed.pop(name)) if name in fixed else strategy for name, strategy in drawn.items()}
     )
     return st.tuples(sizes, chosen).flatmap(
         lambda pair: cases(form, leads=pair[0][0], beats=pair[0][1], **pair[1], **fixed)
