@@ -137,7 +137,9 @@ def test_a_failed_save_leaves_nothing(tmp_path):
 
 def test_pyplot_is_not_loaded():
     rows = [("linear", 0.4, 0.3, 0.5, "untrained")]
-    code = f"import sys; from clear_hug import plots; plots.auroc_bars({rows}, title='t', note='n'); print(*sys.modules)"
+    code = (
+        f"import sys; from clear_hug import plots; plots.auroc_bars({rows}, title='t', note='n'); print(*sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "matplotlib.figure" in done.stdout.split()
     assert "matplotlib.pyplot" not in done.stdout.split()
