@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -167,3 +168,19 @@ def test_shapes_beyond_the_shared_memory_are_refused(
     reason = backend.can_hold(torch.empty(1, 1, 0, dim, dtype=dtype), leads)
     assert reason is None if fits else f"leads={leads}" in str(reason)
     assert reason is None if fits else str(target.shared) in str(reason)
+
+
+@pytest.mark.parametrize(("column", "capabilities"), [(0, (75,)), (1, (80, 86, 89, 120)), (2, (90, 100))])
+def test_the_documented_limits_are_those_of_the_code(column: int, capabilities: tuple[int, ...]) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "kernels.md").read_text()
+    rows = re.findall(r"\| up to (\d+), (half precision|float32) \| (\d+) \| (\d+) \| (\d+) \|", text)
+    assert len(rows) == 6
+    shared = {75: 65_536, 80: 166_912, 86: 101_376, 89: 101_376, 90: 232_448, 100: 232_448, 120: 101_376}
+    for leads, dtype, *largest in rows:
+        dim, itemsize = int(largest[column]), 4 if dtype == "float32" else 2
+        for capability in capabilities:
+            target = Target(capability, shared[capability], 100)
+            precision = "wide" if capability == 75 and itemsize == 2 else "ieee"
+            needs = [tiling.shared_bound(int(leads), d, itemsize, precision, target) for d in (dim, dim + 1)]
+            assert needs[0] <= target.shared, (leads, dtype, capability)
+            assert dim == 256 or needs[1] > target.shared, (leads, dtype, capability)
