@@ -292,10 +292,10 @@ def dense_key_tile(
 
 
 def shared_bound(leads: int, head_dim: int, itemsize: int, precision: str, target: Target) -> int:
-    """Bytes of shared memory that a shape is held to need: compiled kernels take some 6 of their largest tile's operands.
+    """Bytes of shared memory that a shape is held to need: kernels take some 6 of their largest tile's operands.
 
-    It is the local backward kernel's; the others have the same rows or 32, and fewer operands at once. Where a block has
-    more than it needs, as on 9.0, the compiler took up to a third more.
+    It is the local backward kernel's; the others have the same rows or 32, and fewer operands at once. Where a block
+    has more than it needs, as on 9.0, the compiler took up to a third more.
     """
     options = {"dropout": False, "padded": False, "visible": False, "split": False}
     tile = local_backward_tile(leads, head_dim, itemsize, precision, target, **options)
