@@ -165,7 +165,8 @@ __device__ __forceinline__ void attend_visible(const ColumnsArguments &args, con
 }
 
 // One warp: the local rows of a beat column, whose rows of q are under way, and what its beats are to their class
-// tokens. Then the next column's are under way.
+// tokens. Then the next column's are under way. left, right: elements to this lane's place in twelve rows, as
+// left_place() and right_place() have it.
 template <bool kDropout, typename T, int kDim>
 __device__ __forceinline__ void attend_column(const ColumnsArguments &args, const HeadShared<T, kDim, false> &shared,
                                               int column, int left, int right) {
