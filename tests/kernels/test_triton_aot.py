@@ -1,7 +1,7 @@
 """The Triton kernels compiled ahead of time for every architecture: no spills, and shared memory within its limit.
 
 By default every use at every tuned head dimension on all five architectures, in some six minutes of a core;
-``CLEAR_KERNELS_AOT=full`` compiles them with and without dropout and padding masks, and in float32, which takes an hour.
+``CLEAR_KERNELS_AOT=full`` compiles them with and without dropout and padding, and in float32, which takes an hour.
 ``python benchmarks/triton_resources.py`` prints the figures.
 """
 
