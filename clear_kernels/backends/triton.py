@@ -79,11 +79,11 @@ def can_run(q: Tensor) -> str | None:
 
 def can_hold(q: Tensor, leads: int) -> str | None:
     """None if tiles of ``leads`` leads fit the GPU's shared memory, else the reason; asked after :func:`can_run`."""
-    from clear_kernels.triton import launch, tiling
+    from clear_kernels.triton import fitting, launch
 
     target = launch.target_of(q.device)
     precision = launch.precision_of(q.dtype, target)
-    need = tiling.shared_bound(leads, q.shape[-1], q.element_size(), precision, target)
+    need = fitting.shared_bound(leads, q.shape[-1], q.element_size(), precision, target)
     if need <= target.shared:
         return None
     return (

@@ -10,6 +10,7 @@ from torch import Tensor
 from clear_kernels.backends.memory import token_major_strides
 from clear_kernels.triton.dense_backward import dense_backward_key, dense_backward_query
 from clear_kernels.triton.dense_forward import dense_forward
+from clear_kernels.triton.fitting import fitted
 from clear_kernels.triton.prepared import Call, Launch, Layout, Start, Tuned
 from clear_kernels.triton.select import select_visible
 from clear_kernels.triton.tile_backward import tile_backward
@@ -17,7 +18,6 @@ from clear_kernels.triton.tile_forward import tile_forward
 from clear_kernels.triton.tiling import (
     SMALL,
     DenseTile,
-    Target,
     WholeTile,
     dense_forward_tile,
     dense_key_tile,
@@ -78,8 +78,9 @@ def forward(call: Call, sequence: Sequence) -> Start:
     _, heads, tokens, _ = call.shape
     strides = *q.strides, *k.strides, *v.strides, *token_major_strides(call.shape)[:3], *sequence.batch_strides
     dropout = seed is not None
-    shape = _tile_shape(call)
-    whole, rule = whole_forward_tile(*shape), dense_forward_tile(*shape, padded=sequence.valid)
+    shape = call.tile_shape()
+    whole = fitted("tile_forward", whole_forward_tile(*shape), *shape)
+    rule = fitted("dense_forward", dense_forward_tile(*shape, padded=sequence.valid), *shape)
 
     def start_whole(tile: WholeTile) -> Start:
         return Launch(
@@ -120,8 +121,8 @@ def backward(call: Call, sequence: Sequence) -> Start:
     dropout = seed is not None
     inputs = *dout.strides, *q.strides, *k.strides, *v.strides
     results = token_major_strides(call.shape)[:3]
-    shape = _tile_shape(call)
-    whole = whole_backward_tile(*shape, dropout=dropout)
+    shape = call.tile_shape()
+    whole = fitted("tile_backward", whole_backward_tile(*shape, dropout=dropout), *shape)
 
     def start_whole(tile: WholeTile) -> Start:
         return Launch(
@@ -148,10 +149,11 @@ def backward(call: Call, sequence: Sequence) -> Start:
             M=tile.queries, N=tile.keys, STAGES=tile.stages, **tile.options(dropout=dropout),
         )  # fmt: skip
 
-    rule = dense_query_tile(*shape, dropout=dropout)
+    rule = fitted("dense_backward_query", dense_query_tile(*shape, dropout=dropout), *shape)
     one = Tuned(call, _question("tile_backward", call, sequence, seed), whole, start_whole)
     query = Tuned(call, _question("dense_backward_query", call, sequence, seed), rule, start_query)
     rule = dense_key_tile(*shape, listed=sequence.listed, dropout=dropout)
+    rule = fitted("dense_backward_key", rule, *shape)
     key = Tuned(call, _question("dense_backward_key", call, sequence, seed), rule, start_key)
 
     def run(
@@ -166,10 +168,6 @@ def backward(call: Call, sequence: Sequence) -> Start:
             key(dout, q, k, v, lse, delta, dk, dv, *others)
 
     return run
-
-
-def _tile_shape(call: Call) -> tuple[int, int, str, Target]:
-    return call.shape[3], call.dtype.itemsize, call.precision, call.target
 
 
 def _question(kernel: str, call: Call, sequence: Sequence, seed: Layout | None) -> Question:

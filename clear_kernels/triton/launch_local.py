@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from clear_kernels.backends.memory import token_major_strides
+from clear_kernels.triton.fitting import fitted
 from clear_kernels.triton.local_backward import local_backward
 from clear_kernels.triton.local_forward import local_forward
 from clear_kernels.triton.merge import merge_class_gradients, merge_class_outputs
@@ -42,7 +43,7 @@ def forward(call: Call) -> Tuned[LocalTile]:
             *q.strides, *k.strides, *v.strides, *strides, _batch_stride(visible), _batch_stride(valid),
             heads, call.beats, call.heads, each, parts, **call.common(), **call.softmax(),
             C=tile.columns, R=tile.rows, MULTIPLE=each > 1, SAME=q.strides == k.strides == v.strides,
-            STAGES=tile.stages, **tile.options(dropout=dropout),
+            STAGES=tile.stages, LATE=tile.late, **tile.options(dropout=dropout),
         )  # fmt: skip
         if parts == 1:
             return lambda *tensors: main(*tensors, None, None)
@@ -61,7 +62,8 @@ def forward(call: Call) -> Tuned[LocalTile]:
         return in_parts
 
     split = is_split(call.heads, call.beats, call.leads)
-    rule = local_forward_tile(*_tile_shape(call), dropout=dropout, padded=valid is not None, split=split)
+    rule = local_forward_tile(call.leads, *call.tile_shape(), dropout=dropout, padded=valid is not None, split=split)
+    rule = fitted("local_forward", rule, *call.tile_shape(), call.leads)
     return Tuned(call, call.question("local_forward", visible=visible, valid=valid, dropout=seed), rule, start)
 
 
@@ -84,7 +86,7 @@ def backward(call: Call) -> Tuned[LocalTile]:
             *dout.strides, *q.strides, *k.strides, *v.strides, *strides, _batch_stride(visible), _batch_stride(valid),
             heads, call.beats, call.heads, parts, **call.common(),
             C=tile.columns, R=tile.rows, SAME=q.strides == k.strides == v.strides,
-            STAGES=tile.stages, **tile.options(dropout=dropout),
+            STAGES=tile.stages, LATE=tile.late, **tile.options(dropout=dropout),
         )  # fmt: skip
         if parts == 1:
             return lambda *tensors: main(*tensors, None)
@@ -103,17 +105,15 @@ def backward(call: Call) -> Tuned[LocalTile]:
         return in_parts
 
     rule = local_backward_tile(
-        *_tile_shape(call),
+        call.leads,
+        *call.tile_shape(),
         dropout=dropout,
         padded=valid is not None,
         visible=visible is not None,
         split=is_split(call.heads, call.beats, call.leads),
     )
+    rule = fitted("local_backward", rule, *call.tile_shape(), call.leads)
     return Tuned(call, call.question("local_backward", visible=visible, valid=valid, dropout=seed), rule, start)
-
-
-def _tile_shape(call: Call) -> tuple[int, int, int, str, Target]:
-    return call.leads, call.shape[3], call.dtype.itemsize, call.precision, call.target
 
 
 def _partition(heads: int, beats: int, tile: LocalTile, target: Target) -> tuple[int, int, int]:

@@ -69,7 +69,7 @@ def local_backward(
     scale, threshold, keep_scale,
     L: tl.constexpr, C: tl.constexpr, R: tl.constexpr,
     D: tl.constexpr, D0: tl.constexpr, D1: tl.constexpr,
-    SAME: tl.constexpr, PRECISION: tl.constexpr, STAGES: tl.constexpr,
+    SAME: tl.constexpr, PRECISION: tl.constexpr, STAGES: tl.constexpr, LATE: tl.constexpr,
 ):  # fmt: skip
     """One program: a head, or one split of a head when there is a workspace."""
     if SAME:  # equal strides let the row offsets be computed once
@@ -120,9 +120,8 @@ def local_backward(
     dv0, dv1 = zero_rows(R, D0, D1)  # [R, D]
     carried = tl.where(is_class, 1.0, 0.0)[:, None]  # [R, 1]
     HAS: tl.constexpr = visible is not None
-    # Plain arithmetic takes its operands in registers: each tensor is then loaded when its turn comes, and again, and
-    # each gradient written as soon as it is known.
-    EARLY: tl.constexpr = PRECISION == "wide"
+    # With LATE, for want of registers or shared memory, each tensor is loaded when its turn comes, and again, and each
+    # gradient written as soon as it is known.
     for t in tl.range(start, stop, C, num_stages=STAGES):
         inside = is_beat & (column + t < stop)  # [R]
         token = origin + tl.where(is_beat, t, 0)  # [R]
@@ -137,7 +136,7 @@ def local_backward(
         offset = token.to(tl.int64)  # [R]
         q0, q1 = load_rows(q, offset * qn, is_query, D, D0, D1)  # [R, D]
         k0, k1 = load_rows(k, offset * kn, is_key, D, D0, D1)  # [R, D]
-        if not EARLY:
+        if not LATE:
             g0, g1 = load_rows(dout, offset * gn, is_query, D, D0, D1)  # [R, D]
             v0, v1 = load_rows(v, offset * vn, is_key, D, D0, D1)  # [R, D]
         # +inf in rows that are no query here makes their weights 0.
@@ -172,10 +171,10 @@ def local_backward(
         if seed is not None:
             kept = survivors(seed, b * H + h, token[:, None], token[None, :], threshold)  # [R, R]
             w = tl.where(kept, p * keep_scale, 0.0)
-        if EARLY:
+        if LATE:
             g0, g1 = load_rows(dout, offset * gn, is_query, D, D0, D1)  # [R, D]
         dv0, dv1 = add_product(tl.trans(w.to(g0.dtype)), g0, g1, dv0, dv1, D1, PRECISION)  # [R, D]
-        if EARLY:
+        if LATE:
             dv0, dv1 = hand_over(
                 dv, offset * dn, dv0, dv1, finished, add, part, slot + 2 * step, closing, carried, HAS, D, D0, D1
             )
@@ -186,16 +185,16 @@ def local_backward(
         # A beat's keys are all here, so that rowsum(dout * out) = rowsum(p * dp) and its output need not be read.
         row_delta = tl.where(is_class, class_delta, tl.sum(p * dp, 1)) * scale  # [R]
         ds = (p * (dp * scale - row_delta[:, None])).to(g0.dtype)  # [R, R]
-        if EARLY:
+        if LATE:
             q0, q1 = load_rows(q, offset * qn, is_query, D, D0, D1)  # [R, D]
         dk0, dk1 = add_product(tl.trans(ds), q0, q1, dk0, dk1, D1, PRECISION)  # [R, D]
-        if EARLY:
+        if LATE:
             dk0, dk1 = hand_over(
                 dk, offset * dn, dk0, dk1, finished, add, part, slot + step, closing, carried, HAS, D, D0, D1
             )
             k0, k1 = load_rows(k, offset * kn, is_key, D, D0, D1)  # [R, D]
         dq0, dq1 = add_product(ds, k0, k1, dq0, dq1, D1, PRECISION)  # [R, D]
-        if not EARLY:
+        if not LATE:
             dv0, dv1 = hand_over(
                 dv, offset * dn, dv0, dv1, finished, add, part, slot + 2 * step, closing, carried, HAS, D, D0, D1
             )

@@ -45,7 +45,7 @@ def local_forward(
     L: tl.constexpr, C: tl.constexpr, R: tl.constexpr,
     D: tl.constexpr, D0: tl.constexpr, D1: tl.constexpr,
     MULTIPLE: tl.constexpr, SAME: tl.constexpr,
-    PRESCALE: tl.constexpr, FAST: tl.constexpr, PRECISION: tl.constexpr, STAGES: tl.constexpr,
+    PRESCALE: tl.constexpr, FAST: tl.constexpr, PRECISION: tl.constexpr, STAGES: tl.constexpr, LATE: tl.constexpr,
 ):  # fmt: skip
     """One program: ``heads`` whole heads in turn, or one split of one head when there is a workspace."""
     if SAME:  # equal strides let the row offsets be computed once
@@ -101,7 +101,7 @@ def local_forward(
         offset = token.to(tl.int64)  # [R]
         k0, k1 = load_rows(k, offset * kn, is_key, D, D0, D1)  # [R, D]
         q0, q1 = load_rows(q, offset * qn, is_local | is_class, D, D0, D1)  # [R, D]
-        if PRECISION != "wide":
+        if not LATE:
             v0, v1 = load_rows(v, offset * vn, is_key, D, D0, D1)  # [R, D]
 
         live_low = bits_below(L + tl.minimum(stop - t, C) * L, 0)  # [1] keys of this tile
@@ -127,7 +127,7 @@ def local_forward(
         if seed is not None:
             kept = survivors(seed, b * H + h, token[:, None], token[None, :], threshold)  # [R, R]
             p = tl.where(kept, p * keep_scale, 0.0)
-        if PRECISION == "wide":  # plain arithmetic takes its operands in registers, which have no room for v before
+        if LATE:  # registers or shared memory have no room for v before
             v0, v1 = load_rows(v, offset * vn, is_key, D, D0, D1)  # [R, D]
         acc0, acc1 = add_product(
             p.to(q0.dtype), v0, v1, acc0 * fade[:, None], acc1 * fade[:, None], D1, PRECISION

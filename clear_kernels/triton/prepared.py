@@ -118,6 +118,10 @@ class Call(NamedTuple):
         """The constants that forward kernels take besides."""
         return {"PRESCALE": not launch.is_ordinary(self.scale), "FAST": launch.approximates(self.dtype)}
 
+    def tile_shape(self) -> tuple[int, int, str, Target]:
+        """What the rules of ``tiling.py`` go by besides options: D, the bytes of an element, the products, the GPU."""
+        return self.shape[3], self.dtype.itemsize, self.precision, self.target
+
     def question(self, kernel: str, **present: object) -> Question:
         """What ``tuning.py`` is asked; ``present`` are the optional inputs, or whether they are there."""
         features = tuple(name for name, there in present.items() if there)

@@ -7,7 +7,7 @@ module imports no Triton.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 # Class rows are split along the beats until this many programs share the work; a part has at least so many tiles. Only
 # the shape decides, so that results do not depend on the GPU's size.
@@ -62,10 +62,14 @@ class Tile:
 
 @dataclass(frozen=True)
 class LocalTile(Tile):
-    """Class rows and ``columns`` beat columns in ``rows`` rows."""
+    """Class rows and ``columns`` beat columns in ``rows`` rows.
+
+    ``late``: tensors are loaded when their turn comes, some of them twice, which takes less room and more time.
+    """
 
     rows: int
     columns: int
+    late: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,11 @@ class WholeTile(Tile):
 def next_power_of_two(n: int) -> int:
     """The smallest power of two that is at least ``n``."""
     return 1 << max(n - 1, 0).bit_length()
+
+
+def local_rows(leads: int, smallest: int) -> int:
+    """Rows of a local tile: a power of two with room for the class rows and one column."""
+    return max(smallest, next_power_of_two(2 * leads))
 
 
 def whole_head(head_dim: int) -> int:
@@ -150,7 +159,7 @@ def local_forward_tile(
     if units == "none" or itemsize == 4:
         warps = 16 if itemsize == 4 and head_dim > 64 else 8
         parts = _halves(head_dim) if itemsize == 2 and head_dim > 64 else _whole(head_dim)
-        return _local(leads, 32, parts, warps, stages=1, blocks=1)
+        return _local(leads, 32, parts, warps, stages=1, blocks=1, late=units == "none" and itemsize == 2)
     parts = head_parts(head_dim)
     if head_dim > 64 and (units == "ampere" or dropout or (units == "blackwell" and head_dim > 96)):
         return _local(leads, 64, _whole(head_dim), warps=8, stages=1, blocks=1)
@@ -158,7 +167,7 @@ def local_forward_tile(
         parts = _halves(head_dim)
         if (dropout or padded) and head_dim > 32:
             return _local(leads, 64, parts, warps=8, stages=1, blocks=1)
-    rows = _rows(leads, 64)
+    rows = local_rows(leads, 64)
     # Each stage holds q, k and v.
     stages = 2 if 2 * 3 * rows * sum(parts) * itemsize <= target.shared // 2 else 1
     if rows > 64 or head_dim > 128:
@@ -188,17 +197,17 @@ def local_backward_tile(
         parts = _halves(head_dim) if itemsize == 2 and head_dim > 64 else _whole(head_dim)
         if itemsize == 2 and head_dim == 96 and not (dropout or padded or visible):
             parts = head_parts(head_dim)
-        return _local(leads, 32, parts, warps, stages=1, blocks=1)
+        return _local(leads, 32, parts, warps, stages=1, blocks=1, late=itemsize == 2)
     parts = _whole(head_dim)
     plain = not dropout and not padded and (head_dim <= 32 or not visible)
-    if units == "hopper" and itemsize == 2 and plain and _rows(leads, 64) == 64:
+    if units == "hopper" and itemsize == 2 and plain and local_rows(leads, 64) == 64:
         if head_dim <= 64:
             return _local(leads, 64, parts, warps=4, stages=2, blocks=2)
         if head_dim <= 96 and not split:
             return _local(leads, 64, head_parts(head_dim), warps=8, stages=1, blocks=1)
         if 96 < head_dim <= 128:
             return _local(leads, 32, parts, warps=4, stages=2, blocks=2)
-    if head_dim > 64 or itemsize == 4 or _rows(leads, 32) > 64:
+    if head_dim > 64 or itemsize == 4 or local_rows(leads, 32) > 64:
         return _local(leads, 32, parts, warps=8, stages=1, blocks=1)
     # Warp-group products read their operands from shared memory; elsewhere, and beside the random numbers of dropout,
     # 64 rows would not fit the registers.
@@ -291,46 +300,11 @@ def dense_key_tile(
     return DenseTile(_whole(head_dim), warps=4, stages=1, blocks=2, queries=32, keys=32)
 
 
-def shared_bound(leads: int, head_dim: int, itemsize: int, precision: str, target: Target) -> int:
-    """Bytes of shared memory that a shape is held to need: kernels take some 6 of their largest tile's operands.
-
-    It is the local backward kernel's; the others have the same rows or 32, and fewer operands at once. Where a block
-    has more than it needs, as on 9.0, the compiler took up to a third more.
-    """
-    options = {"dropout": False, "padded": False, "visible": False, "split": False}
-    tile = local_backward_tile(leads, head_dim, itemsize, precision, target, **options)
-    return 6 * max(tile.rows, 32) * whole_head(head_dim) * itemsize
-
-
-def alternatives(tile: Tile, leads: int) -> tuple[Tile, ...]:
-    """Some neighbours of a rule's tile: other warps, a pipeline or none, and a shorter or longer side.
-
-    Unlike a rule's, they may keep some numbers in local memory, which on a GPU can be worth it.
-    """
-    found = [replace(tile, warps=8 if tile.warps == 4 else tile.warps // 2, blocks=1)]
-    if tile.stages > 1:
-        found.append(replace(tile, stages=1))
-    if isinstance(tile, LocalTile) and tile.stages == 1:
-        found.append(replace(tile, warps=4, stages=2, blocks=2))
-    if isinstance(tile, LocalTile) and tile.rows // 2 >= max(16, next_power_of_two(2 * leads)):
-        found.append(replace(tile, rows=tile.rows // 2, columns=tile.rows // 2 // leads - 1))
-    if isinstance(tile, DenseTile) and tile.keys > 16:
-        found.append(replace(tile, keys=tile.keys // 2))
-    if isinstance(tile, DenseTile) and tile.keys <= 32:
-        found.append(replace(tile, keys=2 * tile.keys, stages=1))
-    if isinstance(tile, DenseTile) and tile.queries <= 32:
-        found.append(replace(tile, queries=2 * tile.queries, stages=1))
-    return tuple(found)
-
-
-def _rows(leads: int, smallest: int) -> int:
-    """Rows of a local tile: a power of two with room for the class rows and one column."""
-    return max(smallest, next_power_of_two(2 * leads))
-
-
-def _local(leads: int, smallest: int, parts: tuple[int, int], warps: int, stages: int, blocks: int) -> LocalTile:
-    rows = _rows(leads, smallest)
-    return LocalTile(parts, warps, stages, blocks, rows, rows // leads - 1)
+def _local(
+    leads: int, smallest: int, parts: tuple[int, int], warps: int, stages: int, blocks: int, *, late: bool = False
+) -> LocalTile:
+    rows = local_rows(leads, smallest)
+    return LocalTile(parts, warps, stages, blocks, rows, rows // leads - 1, late)
 
 
 def is_split(heads: int, beats: int, leads: int) -> bool:

@@ -26,7 +26,8 @@ from typing import TypeVar, cast
 
 import torch
 
-from clear_kernels.triton.tiling import Tile, alternatives
+from clear_kernels.triton.neighbours import alternatives
+from clear_kernels.triton.tiling import Tile
 
 T = TypeVar("T", bound=Tile)
 

@@ -21,8 +21,9 @@ if importlib.util.find_spec("triton") is None:
 if os.environ.get("TRITON_INTERPRET") == "1":
     pytest.skip("TRITON_INTERPRET=1 is set, and then nothing is compiled", allow_module_level=True)
 
+from clear_kernels.triton.fitting import shared_bound
 from clear_kernels.triton.resources import SHARED_PER_BLOCK, attention_launches, compile_launch
-from clear_kernels.triton.tiling import Target, shared_bound
+from clear_kernels.triton.tiling import Target
 
 BF16, FP16, FP32 = torch.bfloat16, torch.float16, torch.float32
 ARCHITECTURES, DIMS = (75, 80, 90, 100, 120), (32, 64, 96, 128)
@@ -94,20 +95,25 @@ def test_no_spills_and_shared_memory_within_the_limit(case: Compilation) -> None
 
 
 @pytest.mark.parametrize(
-    ("leads", "dtype", "head_dim", "capability", "fits"),
-    [(12, FP32, 128, 120, True), (32, BF16, 128, 120, True), (32, BF16, 256, 120, False)],
+    ("leads", "case"),
+    [
+        (12, Compilation("visible", FP32, 256, 120)),  # smaller tiles than the rules'
+        (12, Compilation("local", FP16, 160, 75, dropout=True, valid=True)),
+        (12, Compilation("local", BF16, 160, 90, dropout=True, valid=True)),
+        (17, Compilation("visible", BF16, 128, 90)),
+        (33, Compilation("local", BF16, 64, 120)),
+    ],
+    ids=str,
 )
-def test_the_bound_on_shared_memory_holds(
-    leads: int, dtype: torch.dtype, head_dim: int, capability: int, fits: bool
-) -> None:
-    limit = SHARED_PER_BLOCK[capability]
-    bound = shared_bound(leads, head_dim, dtype.itemsize, "ieee", Target(capability, limit, 100))
-    taken = max(
-        compile_launch(launch, capability).shared_bytes
-        for launch in attention_launches("local", dtype, head_dim, capability, leads=leads)
+def test_the_bound_on_shared_memory_holds(leads: int, case: Compilation) -> None:
+    capability, limit = case.capability, SHARED_PER_BLOCK[case.capability]
+    precision = "wide" if case.dtype == FP16 and capability == 75 else "ieee"
+    bound = shared_bound(leads, case.head_dim, case.dtype.itemsize, precision, Target(capability, limit, 100))
+    launches = attention_launches(
+        case.use, case.dtype, case.head_dim, capability, leads=leads, dropout=case.dropout, valid=case.valid
     )
-    assert taken <= bound
-    assert (bound <= limit) == fits == (taken <= limit)
+    taken = max(compile_launch(launch, capability).shared_bytes for launch in launches)
+    assert taken <= bound <= limit
 
 
 def test_a_spill_is_seen() -> None:

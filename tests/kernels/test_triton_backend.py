@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import importlib.util
-import re
+import itertools
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 import torch
 
 from clear_kernels.backends import triton as backend
-from clear_kernels.triton import tiling
+from clear_kernels.triton import fitting, tiling
 from clear_kernels.triton.tiling import Target
 
 H200 = Target(90, 232_448, 132)
@@ -150,14 +151,14 @@ def test_a_day_of_beats_fills_the_gpu_and_a_large_batch_is_not_split() -> None:
     ("target", "leads", "dim", "dtype", "fits"),
     [
         (H200, 12, 256, torch.float32, True),
-        (H200, 64, 128, torch.bfloat16, True),
-        (H200, 64, 256, torch.bfloat16, False),
-        (A100, 64, 64, torch.bfloat16, True),
-        (RTX, 12, 128, torch.float32, True),
-        (RTX, 32, 128, torch.bfloat16, True),
-        (RTX, 32, 256, torch.bfloat16, False),
-        (T4, 12, 128, torch.float16, True),
-        (T4, 12, 128, torch.float32, False),
+        (H200, 64, 256, torch.bfloat16, True),
+        (H200, 64, 256, torch.float32, False),
+        (A100, 64, 128, torch.bfloat16, True),
+        (RTX, 12, 256, torch.float32, True),
+        (RTX, 64, 128, torch.bfloat16, True),
+        (RTX, 64, 256, torch.bfloat16, False),
+        (T4, 12, 128, torch.float32, True),
+        (T4, 33, 32, torch.float16, False),
     ],
 )
 def test_shapes_beyond_the_shared_memory_are_refused(
@@ -170,17 +171,61 @@ def test_shapes_beyond_the_shared_memory_are_refused(
     assert reason is None if fits else str(target.shared) in str(reason)
 
 
-@pytest.mark.parametrize(("column", "capabilities"), [(0, (75,)), (1, (80, 86, 89, 120)), (2, (90, 100))])
-def test_the_documented_limits_are_those_of_the_code(column: int, capabilities: tuple[int, ...]) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "kernels.md").read_text()
-    rows = re.findall(r"\| up to (\d+), (half precision|float32) \| (\d+) \| (\d+) \| (\d+) \|", text)
-    assert len(rows) == 6
-    shared = {75: 65_536, 80: 166_912, 86: 101_376, 89: 101_376, 90: 232_448, 100: 232_448, 120: 101_376}
-    for leads, dtype, *largest in rows:
-        dim, itemsize = int(largest[column]), 4 if dtype == "float32" else 2
-        for capability in capabilities:
-            target = Target(capability, shared[capability], 100)
-            precision = "wide" if capability == 75 and itemsize == 2 else "ieee"
-            needs = [tiling.shared_bound(int(leads), d, itemsize, precision, target) for d in (dim, dim + 1)]
-            assert needs[0] <= target.shared, (leads, dtype, capability)
-            assert dim == 256 or needs[1] > target.shared, (leads, dtype, capability)
+LIMITS = [
+    ("7.5", "float16", T4, 2, "wide"),
+    ("7.5", "float32", T4, 4, "ieee"),
+    ("8.0", "half precision", A100, 2, "ieee"),
+    ("8.0", "float32", A100, 4, "ieee"),
+    ("8.0", "TF32", A100, 4, "tf32"),
+    ("8.6, 8.9, 12.0", "half precision", RTX, 2, "ieee"),
+    ("8.6, 8.9, 12.0", "float32", RTX, 4, "ieee"),
+    ("8.6, 8.9, 12.0", "TF32", RTX, 4, "tf32"),
+    ("9.0, 10.0", "half precision", H200, 2, "ieee"),
+    ("9.0, 10.0", "float32", H200, 4, "ieee"),
+    ("9.0, 10.0", "TF32", H200, 4, "tf32"),
+]
+
+
+def largest_head_dimension(leads: int, itemsize: int, precision: str, target: Target) -> int:
+    """The last head dimension that fits; none above it does. Tiles change at multiples of 16 at most."""
+    dims = sorted({1, *range(16, 257, 16), *range(17, 257, 16)})
+    fits = [fitting.shared_bound(leads, dim, itemsize, precision, target) <= target.shared for dim in dims]
+    assert fits == sorted(fits, reverse=True)
+    return max((dim for dim, fit in zip(dims, fits, strict=True) if fit), default=0)
+
+
+@pytest.mark.parametrize(("where", "dtype", "target", "itemsize", "precision"), LIMITS)
+def test_the_documented_limits_are_those_of_the_rules(
+    where: str, dtype: str, target: Target, itemsize: int, precision: str
+) -> None:
+    cells = []
+    for group in ((1, 8, 12, 16), (17, 32), (33, 64)):
+        largest = {largest_head_dimension(leads, itemsize, precision, target) for leads in group}
+        assert len(largest) == 1
+        cells.append(str(largest.pop() or "none"))
+    document = (Path(__file__).parents[2] / "docs" / "kernels.md").read_text(encoding="utf-8")
+    assert f"| {' | '.join((where, dtype, *cells))} |" in document
+
+
+@pytest.mark.parametrize(("where", "dtype", "target", "itemsize", "precision"), LIMITS)
+def test_tiles_that_fit_are_kept(where: str, dtype: str, target: Target, itemsize: int, precision: str) -> None:
+    for dim in (32, 64, 96, 128) if itemsize == 2 else (32, 64):
+        shape = dim, itemsize, precision, target
+        for leads, other in itertools.product((1, 12, 16), (False, True)):
+            local = tiling.local_backward_tile(leads, *shape, dropout=other, padded=other, visible=other, split=other)
+            assert fitting.fitted("local_backward", local, *shape, leads) is local
+            forward = tiling.local_forward_tile(leads, *shape, dropout=other, padded=other, split=other)
+            assert fitting.fitted("local_forward", forward, *shape, leads) is forward
+        whole = tiling.whole_backward_tile(*shape, dropout=False)
+        assert fitting.fitted("tile_backward", whole, *shape) is whole
+
+
+def test_where_the_tile_does_not_fit_a_smaller_one_is_taken() -> None:
+    shape = 256, 4, "ieee", RTX
+    rule = tiling.local_backward_tile(12, *shape, dropout=False, padded=False, visible=False, split=False)
+    tile = fitting.fitted("local_backward", rule, *shape, 12)
+    assert tile == dataclasses.replace(rule, late=True)
+    assert fitting.shared_bytes("local_backward", tile, *shape[1:]) <= RTX.shared
+    assert fitting.shared_bytes("local_backward", rule, *shape[1:]) > RTX.shared
+    whole = tiling.whole_backward_tile(*shape, dropout=False)
+    assert fitting.fitted("tile_backward", whole, *shape).rows == whole.rows // 2

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from clear_kernels.triton import tiling, tuning
+from clear_kernels.triton import neighbours, tuning
 from clear_kernels.triton.tiling import DenseTile, LocalTile, Tile, WholeTile
 from clear_kernels.triton.tuning import Question, Tuner, size_class
 
 RULE = LocalTile((64, 0), warps=4, stages=2, blocks=2, rows=64, columns=4)
-TILES: Sequence[LocalTile] = (RULE, *tiling.alternatives(RULE, 12))  # type: ignore[arg-type]
+TILES: Sequence[LocalTile] = (RULE, *neighbours.alternatives(RULE, 12))  # type: ignore[arg-type]
 QUESTION = Question("local_forward", torch.bfloat16, "ieee", 12, 64, 7, ("dropout",))
 CUDA = torch.device("cuda", 0)
 
@@ -163,7 +163,7 @@ def test_the_rule_serves_in_deterministic_mode_capture_and_tracing(gpu: Lab, mon
     ids=str,
 )
 def test_alternatives_are_few_different_and_able(tile: Tile) -> None:
-    found = tiling.alternatives(tile, 12)
+    found = neighbours.alternatives(tile, 12)
     assert 1 <= len(found) <= 5
     assert len({tile, *found}) == 1 + len(found)
     for other in found:

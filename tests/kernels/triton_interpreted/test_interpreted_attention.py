@@ -11,7 +11,7 @@ from attention_cases import Case
 from hypothesis import example, given, settings
 from interpreted import check, small_cases
 
-from clear_kernels.triton import launch, launch_dense, launch_local, tiling, tuning
+from clear_kernels.triton import fitting, launch, launch_dense, launch_local, neighbours, tiling, tuning
 from clear_kernels.triton.tiling import DenseTile, LocalTile, Target, Tile, WholeTile
 from clear_kernels.triton.tuning import Question
 
@@ -152,6 +152,27 @@ def test_visible_beats_in_one_tile_and_in_several(monkeypatch: pytest.MonkeyPatc
     check(case, visible=visible)
 
 
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("grid", 3, 9, heads=1, dim=24, visible="batch", valid="batch", dropout_p=0.1),
+        Case("grid", 12, 5, batch=1, heads=1, dim=40, amplitude=4.0),
+        Case("grid", 3, 9, batch=1, heads=1, dim=40, visible=True, valid="shared", **HALF),
+        Case("packed", 3, 30, batch=1, heads=1, dim=24, lead="batch", dropout_p=0.1, **HALF),
+    ],
+    ids=str,
+)
+def test_the_smallest_tiles_of_a_gpu_with_little_shared_memory(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    least = tiling.Target(90, 0, 1)
+    shape = case.dim, case.dtype.itemsize, "ieee", least
+    rule = tiling.local_forward_tile(case.leads, *shape, dropout=False, padded=False, split=False)
+    tile = fitting.fitted("local_forward", rule, *shape, case.leads)
+    assert (tile.late, tile.rows) == (True, 32 if case.leads == 12 else 16)
+    monkeypatch.setattr(launch, "_INTERPRETED", least)
+    monkeypatch.setattr(fitting, "shared_bound", lambda *_: 0)  # or the call would be refused
+    check(case)
+
+
 @pytest.mark.parametrize("which", [0, -1])
 @pytest.mark.parametrize(
     "case",
@@ -166,7 +187,7 @@ def test_trying_tiles_out_does_no_harm_and_every_tile_is_right(
     case: Case, which: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def best(question: Question, rule: Tile, run: Callable[[Tile], None], device: torch.device) -> Tile:
-        others = tiling.alternatives(rule, question.leads)
+        others = neighbours.alternatives(rule, question.leads)
         for tile in (rule, *others):
             run(tile)
         return others[which]
