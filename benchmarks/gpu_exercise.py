@@ -20,7 +20,7 @@ from clear_kernels import beat_sparse_attention, packed_view_attention
 from clear_kernels.backends import NAMES, refusal
 
 DTYPES = {"cuda": (torch.float32, torch.bfloat16, torch.float16, torch.float64)}
-GRIDS = ((12, 15, 64), (12, 5, 32), (3, 9, 96), (20, 3, 24), (2, 130, 16))  # leads, beats, head dimension
+GRIDS = ((12, 15, 64), (12, 5, 32), (3, 9, 96), (20, 3, 24), (2, 130, 16), (40, 2, 256))  # leads, beats, head dimension
 
 
 def exercise_device() -> torch.device:

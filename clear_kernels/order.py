@@ -85,6 +85,14 @@ RULES = (
         "more than 32 leads make tiles of 128 rows, which Triton cannot hold in registers; CUDA C++ goes by columns",
         leads=(33, 64),
     ),
+    Rule(
+        ("cuda", "triton"),
+        "float32 tiles of more than 16 leads and a large D do not fit the shared memory of 8.x and 12.x: Triton then "
+        "takes rows one at a time, CUDA C++ goes by columns",
+        dtypes=(torch.float32,),
+        leads=(17, 64),
+        head_dim=(129, 256),
+    ),
     *(
         _cuda_on_hopper(
             "measured on an H200, forward and backward together (docs/kernels.md)",

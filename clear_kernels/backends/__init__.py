@@ -190,10 +190,7 @@ def refusal(name: str, q: Tensor, leads: int) -> str | None:
         return None
     if leads > MAX_NATIVE_LEADS:
         return f"{leads=} and native kernels take at most {MAX_NATIVE_LEADS}; use backend='gather'"
-    reason = _unavailable(name) or load(name).can_run(q)
-    # A backend whose tiles depend on the number of leads says so here; the others take all of them.
-    can_hold = getattr(load(name), "can_hold", None) if reason is None else None
-    return can_hold(q, leads) if can_hold is not None else reason
+    return _unavailable(name) or load(name).can_run(q)
 
 
 @functools.cache

@@ -77,21 +77,6 @@ def can_run(q: Tensor) -> str | None:
     return None
 
 
-def can_hold(q: Tensor, leads: int) -> str | None:
-    """None if tiles of ``leads`` leads fit the GPU's shared memory, else the reason; asked after :func:`can_run`."""
-    from clear_kernels.triton import fitting, launch
-
-    target = launch.target_of(q.device)
-    precision = launch.precision_of(q.dtype, target)
-    need = fitting.shared_bound(leads, q.shape[-1], q.element_size(), precision, target)
-    if need <= target.shared:
-        return None
-    return (
-        f"{leads=} with head dimension {q.shape[-1]} in {q.dtype} may take {need} bytes of shared memory and a block "
-        f"of {q.device} has {target.shared}; use backend='cuda' or 'gather'"
-    )
-
-
 def forward(
     q: Tensor,
     k: Tensor,

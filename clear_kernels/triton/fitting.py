@@ -1,7 +1,6 @@
 """How much shared memory kernels take, and the tiles that fit where those of the rules do not.
 
-Compiling is the only way to know for certain, and a shape must be refused before it is compiled. This module imports no
-Triton.
+Compiling is the only way to know for certain, and tiles are chosen before. This module imports no Triton.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ T = TypeVar("T", bound=Tile)
 class _Held:
     """What a kernel has in shared memory at once, in tensors of its query rows and of its key rows.
 
-    Whole and local tiles have as many keys as queries. A pipeline has its tensors once for every stage, and always all.
+    Whole and local tiles have as many keys as queries. A pipeline has for every stage all its tensors, and one more.
 
     Attributes:
         alone: Where most tensors are there.
@@ -46,41 +45,45 @@ class _Held:
     def most(self, tile: Tile, itemsize: int, weight: int, sums: int) -> int:
         """Bytes for ``itemsize`` bytes of an element, ``weight`` of a weight, and ``sums`` of a row's sum."""
         queries, keys = sides(tile)
-        row = sum(tile.parts) * itemsize * tile.stages
+        row = sum(tile.parts) * itemsize
+        alone, beside = (
+            (of_queries * queries + of_keys * keys) * row for of_queries, of_keys in (self.alone, self.beside)
+        )
+        if tile.stages > 1:
+            alone = beside = tile.stages * (alone + queries * row)
+        return max(alone, beside + queries * keys * weight) + sums * max(queries, keys)
 
-        def tensors(number: tuple[int, int]) -> int:
-            return (number[0] * queries + number[1] * keys) * row
 
-        beside = self.beside if tile.stages == 1 else self.alone
-        most = max(tensors(self.alone), tensors(beside) + queries * keys * weight)
-        return most + sums * max(queries, keys)
-
-
-# As compiled, for products by "matrix" units of any kind, by "plain" float32 arithmetic, and by the "wide" kind that
-# widens half precision first. A "late" local tile loads a tensor when its turn comes.
+# As compiled, by what the products are: those of "matrix" units in half precision and in "tf32", "plain" float32
+# arithmetic, and the "wide" kind that widens half precision first. A "late" local tile loads a tensor when its turn
+# comes.
+_MATRIX = {
+    "local_forward": _Held((3, 0), (2, 0)),
+    "local_backward": _Held((6, 0), (5, 0)),
+    "late local_forward": _Held((2, 0), (1, 0)),
+    "late local_backward": _Held((3, 0), (2, 0)),
+    "tile_forward": _Held((3, 0), (2, 0)),
+    "tile_backward": _Held((6, 0), (5, 0)),
+    "dense_forward": _Held((1, 2), (1, 1)),
+    "dense_backward_query": _Held((2, 2), (2, 2)),
+    "dense_backward_key": _Held((3, 2), (2, 2)),
+}
+_PLAIN = {
+    "local_forward": _Held((3, 0), (2, 0)),
+    "local_backward": _Held((5, 0), (4, 0)),
+    "late local_forward": _Held((2, 0), (1, 0)),
+    "late local_backward": _Held((2, 0), (1, 0)),
+    "tile_forward": _Held((3, 0), (2, 0)),
+    "tile_backward": _Held((5, 0), (4, 0)),
+    "dense_forward": _Held((1, 2), (1, 1)),
+    "dense_backward_query": _Held((2, 2), (2, 2)),
+    "dense_backward_key": _Held((2, 2), (2, 2)),
+}
 _HELD = {
-    "matrix": {
-        "local_forward": _Held((3, 0), (2, 0)),
-        "local_backward": _Held((6, 0), (5, 0)),
-        "late local_forward": _Held((2, 0), (1, 0)),
-        "late local_backward": _Held((3, 0), (2, 0)),
-        "tile_forward": _Held((3, 0), (2, 0)),
-        "tile_backward": _Held((4, 0), (4, 0)),
-        "dense_forward": _Held((1, 2), (1, 1)),
-        "dense_backward_query": _Held((2, 2), (2, 2)),
-        "dense_backward_key": _Held((3, 2), (2, 2)),
-    },
-    "plain": {
-        "local_forward": _Held((3, 0), (2, 0)),
-        "local_backward": _Held((5, 0), (4, 0)),
-        "late local_forward": _Held((2, 0), (1, 0)),
-        "late local_backward": _Held((2, 0), (1, 0)),
-        "tile_forward": _Held((3, 0), (2, 0)),
-        "tile_backward": _Held((5, 0), (4, 0)),
-        "dense_forward": _Held((1, 2), (1, 1)),
-        "dense_backward_query": _Held((2, 2), (2, 2)),
-        "dense_backward_key": _Held((2, 2), (2, 2)),
-    },
+    "matrix": _MATRIX,
+    "tf32": _MATRIX | {"local_backward": _Held((7, 0), (6, 0))},
+    "plain": _PLAIN,
+    "plain on 10.x": _PLAIN | {"local_backward": _Held((5, 0), (5, 0))},
     "wide": {
         "late local_forward": _Held((2, 0), (2, 0)),
         "late local_backward": _Held((3, 0), (3, 0)),
@@ -95,10 +98,12 @@ _HELD = {
 
 def shared_bytes(kernel: str, tile: Tile, itemsize: int, precision: str, target: Target) -> int:
     """Bytes of shared memory that ``kernel`` does not exceed with ``tile``."""
-    units = machine(itemsize, precision, target)
-    products, weight, sums = "matrix", itemsize, 4 * tile.warps if units == "blackwell" else 4
+    units, ten = machine(itemsize, precision, target), target.capability // 10 == 10
     if units == "none":
-        products, weight, sums = ("plain", 4, 4) if itemsize == 4 else ("wide", 4, 0)
+        products, weight = ("wide", 4) if itemsize == 2 else ("plain on 10.x" if ten else "plain", 4)
+    else:
+        products, weight = "matrix" if itemsize == 2 else "tf32", itemsize
+    sums = 0 if products == "wide" else 4 * tile.warps if ten or products == "tf32" else 4
     late = isinstance(tile, LocalTile) and tile.late
     return _HELD[products][f"late {kernel}" if late else kernel].most(tile, itemsize, weight, sums)
 
@@ -112,19 +117,24 @@ def fitted(kernel: str, rule: T, head_dim: int, itemsize: int, precision: str, t
 
 
 @functools.cache
-def shared_bound(leads: int, head_dim: int, itemsize: int, precision: str, target: Target) -> int:
-    """Bytes of shared memory that no attention kernel of any call exceeds, with the tiles that :func:`fitted` finds."""
+def shared_bound(leads: int | None, head_dim: int, itemsize: int, precision: str, target: Target) -> int:
+    """Bytes of shared memory that no kernel exceeds with the tiles that :func:`fitted` finds, whatever the options.
+
+    ``leads``: None for the dense kernels alone, which serve packed tokens and a grid of visible beats.
+    """
     shape = head_dim, itemsize, precision, target
     found: list[tuple[str, Tile]] = [("tile_forward", whole_forward_tile(*shape))]
     for dropout, padded, visible, split in itertools.product((False, True), repeat=4):
-        forward = local_forward_tile(leads, *shape, dropout=dropout, padded=padded, split=split)
-        backward = local_backward_tile(leads, *shape, dropout=dropout, padded=padded, visible=visible, split=split)
-        found += [("local_forward", forward), ("local_backward", backward)]
         found.append(("tile_backward", whole_backward_tile(*shape, dropout=dropout)))
         found.append(("dense_forward", dense_forward_tile(*shape, padded=padded)))
         found.append(("dense_backward_query", dense_query_tile(*shape, dropout=dropout)))
         found.append(("dense_backward_key", dense_key_tile(*shape, listed=visible, dropout=dropout)))
+        if leads is not None:
+            tile = local_forward_tile(leads, *shape, dropout=dropout, padded=padded, split=split)
+            found.append(("local_forward", tile))
+            tile = local_backward_tile(leads, *shape, dropout=dropout, padded=padded, visible=visible, split=split)
+            found.append(("local_backward", tile))
     return max(
-        shared_bytes(kernel, fitted(kernel, rule, *shape, leads), itemsize, precision, target)
+        shared_bytes(kernel, fitted(kernel, rule, *shape, leads or 1), itemsize, precision, target)
         for kernel, rule in dict.fromkeys(found)
     )

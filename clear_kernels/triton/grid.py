@@ -7,7 +7,7 @@ from torch import Tensor
 
 from clear_kernels.backends.device import on_device
 from clear_kernels.backends.memory import gradients_like, rows_of, token_major, token_major_like
-from clear_kernels.triton import launch_dense, launch_local
+from clear_kernels.triton import launch_dense, launch_local, launch_row
 from clear_kernels.triton.launch_dense import Sequence, empty_list, visible_sequence
 from clear_kernels.triton.prepared import Call, Start, kept
 
@@ -78,6 +78,9 @@ def backward(
 def _forward(call: Call) -> Start:
     """What writes out and lse, started on q, k, v, out, lse, visible, valid, seed."""
     *_, visible, valid, _ = call.layouts()
+    if launch_row.is_needed(call):
+        row = launch_row.forward(call, packed=False)
+        return lambda q, k, v, out, lse, visible, valid, seed: row(q, k, v, out, lse, None, valid, visible, seed)
     if call.all_visible:
         dense = launch_dense.forward(call, _whole_grid(call))
         return lambda q, k, v, out, lse, _, valid, seed: dense(q, k, v, out, lse, None, valid, None, None, seed)
@@ -103,6 +106,9 @@ def _forward(call: Call) -> Start:
 def _backward(call: Call) -> Start:
     """What writes dq, dk and dv, started on dout, q, k, v, out, lse, dq, dk, dv, visible, valid, seed."""
     *_, visible, valid, _ = call.layouts()
+    if launch_row.is_needed(call):
+        row = launch_row.backward(call, packed=False)
+        return lambda *tensors: row(*tensors[:9], None, tensors[10], tensors[9], tensors[11])
     if call.all_visible:
         dense = launch_dense.backward(call, _whole_grid(call))
         return lambda *tensors: dense(*tensors[:9], None, tensors[10], None, None, tensors[11])

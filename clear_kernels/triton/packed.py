@@ -7,7 +7,7 @@ from torch import Tensor
 
 from clear_kernels.backends.device import on_device
 from clear_kernels.backends.memory import gradients_like, rows_of, token_major, token_major_like
-from clear_kernels.triton import launch_dense
+from clear_kernels.triton import launch_dense, launch_row
 from clear_kernels.triton.launch_dense import Sequence
 from clear_kernels.triton.prepared import Call, Start, kept
 
@@ -72,11 +72,17 @@ def _call(q: Tensor, *others: Tensor | None, leads: int, dropout_p: float, scale
 
 @kept
 def _forward(call: Call) -> Start:
+    if launch_row.is_needed(call):
+        row = launch_row.forward(call, packed=True)
+        return lambda *tensors: row(*tensors[:7], None, tensors[9])
     return launch_dense.forward(call, _sequence(call))
 
 
 @kept
 def _backward(call: Call) -> Start:
+    if launch_row.is_needed(call):
+        row = launch_row.backward(call, packed=True)
+        return lambda *tensors: row(*tensors[:11], None, tensors[13])
     return launch_dense.backward(call, _sequence(call))
 
 

@@ -10,7 +10,7 @@ import re
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from unittest import mock
 import torch
 import triton
 from torch import Tensor
+from triton.backends import compiler as targets
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
@@ -179,7 +180,28 @@ def _source(launch_: Launch) -> ASTSource:
             signature[name] = "i32" if -(2**31) <= value < 2**31 else "i64"
             if special and value % 16 == 0:
                 attributes[(position,)] = [["tt.divisibility", 16]]
+    if hasattr(targets, "AttrsDescriptor"):
+        return _source_of_3_2(launch_, signature, constants, attributes)
     return ASTSource(launch_.kernel, signature, constants, attributes)
+
+
+def _source_of_3_2(
+    launch_: Launch, signature: dict[str, str], constants: dict[tuple[int, ...], object], divisible: Container[object]
+) -> ASTSource:
+    """The same as Triton 3.2 takes it: constants by name, and those that are no ``tl.constexpr`` with a type."""
+    named = {launch_.kernel.arg_names[position]: value for (position,), value in constants.items()}
+    typed = {name: "*i8" if value is None else "i32" for name, value in named.items()}
+    signature = {
+        parameter.name: typed.get(parameter.name, signature[parameter.name])
+        for parameter in launch_.kernel.params
+        if not parameter.is_constexpr
+    }
+    hints = {
+        parameter.num: 1 if named.get(parameter.name) is not None else 16
+        for parameter in launch_.kernel.params
+        if not parameter.is_constexpr and ((parameter.num,) in divisible or named.get(parameter.name) is not None)
+    }
+    return ASTSource(launch_.kernel, signature, named, targets.AttrsDescriptor.from_hints(hints))
 
 
 def _tool(name: str, *arguments: str) -> str:

@@ -95,6 +95,13 @@ def test_many_leads_take_cuda_and_too_many_gather(gpu: dict[str, Any]) -> None:
     assert [taken(leads) for leads in (32, 33, 64, 65)] == ["triton", "cuda", "cuda", "gather"]
 
 
+def test_float32_tiles_that_are_too_large_for_triton_take_cuda(gpu: dict[str, Any]) -> None:
+    gpu["capability"] = (8, 6)
+    single: dict[str, Any] = {"dtype": torch.float32, "head_dim": 192}
+    assert [taken(leads, "local", **single) for leads in (16, 17)] == ["triton", "cuda"]
+    assert taken(17, "local", head_dim=192) == taken(17, "local", **single | {"head_dim": 128}) == "triton"
+
+
 def test_each_refusal_is_told_with_its_reason(gpu: dict[str, Any]) -> None:
     gpu["missing"]["triton"] = "Triton is not installed"
     gpu["refuses"]["cuda"] = "head dimension 300"

@@ -173,6 +173,29 @@ def test_the_smallest_tiles_of_a_gpu_with_little_shared_memory(case: Case, monke
     check(case)
 
 
+@pytest.fixture
+def without_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No tile fits, so that the row kernels serve."""
+    monkeypatch.setattr(launch, "_INTERPRETED", tiling.Target(90, 0, 1))
+
+
+@pytest.mark.usefixtures("without_shared_memory")
+@settings(max_examples=8)
+@given(case=small_cases("grid"))
+@example(case=Case("grid", 3, 5, visible="batch", valid="batch", dropout_p=0.4))
+@example(case=Case("grid", 2, 3, dim=20, visible=True, valid="shared", dropout_p=0.4, **HALF))
+def test_grids_a_row_at_a_time(case: Case) -> None:
+    check(case)
+
+
+@pytest.mark.usefixtures("without_shared_memory")
+@settings(max_examples=5)
+@given(case=small_cases("packed"))
+@example(case=Case("packed", 3, 9, lead="batch", valid="batch", dropout_p=0.4))
+def test_packed_tokens_a_row_at_a_time(case: Case) -> None:
+    check(case)
+
+
 @pytest.mark.parametrize("which", [0, -1])
 @pytest.mark.parametrize(
     "case",
