@@ -159,8 +159,9 @@ def row_backward_key(
     )  # fmt: skip
     if visible is not None:
         beats = tokens - L
+        wanted = tl.where(is_visible, VISIBLE, HIDDEN)
         dk_row, dv_row = add_key_gradients(
-            key, value, dk_row, dv_row, n, 1, tl.where(is_visible, beats + 1, 0), 0, 1, beats, own, is_class, VISIBLE,
+            key, value, dk_row, dv_row, n, 1, tl.where(is_visible, beats + 1, 0), 0, 1, beats, own, is_class, wanted,
             q, dout, qn, gn, lse, delta, lead, valid, visible, seed, bh, scale, threshold, keep_scale, L, D, W, K,
         )  # fmt: skip
     to = b * db + h * dh + row * dn + column  # [W]
