@@ -42,8 +42,8 @@ class _Held:
     alone: tuple[int, int]
     beside: tuple[int, int]
 
-    def most(self, tile: Tile, itemsize: int, weight: int, sums: int) -> int:
-        """Bytes for ``itemsize`` bytes of an element, ``weight`` of a weight, and ``sums`` of a row's sum."""
+    def most(self, tile: Tile, itemsize: int, weight: int) -> int:
+        """Bytes for ``itemsize`` bytes of an element and ``weight`` of a weight, with a row's sums from every warp."""
         queries, keys = sides(tile)
         row = sum(tile.parts) * itemsize
         alone, beside = (
@@ -51,12 +51,12 @@ class _Held:
         )
         if tile.stages > 1:
             alone = beside = tile.stages * (alone + queries * row)
-        return max(alone, beside + queries * keys * weight) + sums * max(queries, keys)
+        return max(alone, beside + queries * keys * weight) + 4 * tile.warps * max(queries, keys)
 
 
-# As compiled, by what the products are: those of "matrix" units in half precision and in "tf32", "plain" float32
-# arithmetic, and the "wide" kind that widens half precision first. A "late" local tile loads a tensor when its turn
-# comes.
+# As compiled by Triton 3.7, by what the products are: those of "matrix" units in half precision and in "tf32", "plain"
+# float32 arithmetic, and the "wide" kind that widens half precision first. A "late" local tile loads a tensor when its
+# turn comes. Other releases were seen to take up to a sixth more where much is left, and nowhere more than a block has.
 _MATRIX = {
     "local_forward": _Held((3, 0), (2, 0)),
     "local_backward": _Held((6, 0), (5, 0)),
@@ -68,20 +68,16 @@ _MATRIX = {
     "dense_backward_query": _Held((2, 2), (2, 2)),
     "dense_backward_key": _Held((3, 2), (2, 2)),
 }
-_PLAIN = {
-    "local_forward": _Held((3, 0), (2, 0)),
+_PLAIN = _MATRIX | {
     "local_backward": _Held((5, 0), (4, 0)),
-    "late local_forward": _Held((2, 0), (1, 0)),
     "late local_backward": _Held((2, 0), (1, 0)),
-    "tile_forward": _Held((3, 0), (2, 0)),
     "tile_backward": _Held((5, 0), (4, 0)),
-    "dense_forward": _Held((1, 2), (1, 1)),
-    "dense_backward_query": _Held((2, 2), (2, 2)),
     "dense_backward_key": _Held((2, 2), (2, 2)),
 }
 _HELD = {
     "matrix": _MATRIX,
-    "tf32": _MATRIX | {"local_backward": _Held((7, 0), (6, 0))},
+    "tf32": _MATRIX,
+    "tf32 on 9.x and 10.x": _MATRIX | {"local_backward": _Held((7, 0), (6, 0))},
     "plain": _PLAIN,
     "plain on 10.x": _PLAIN | {"local_backward": _Held((5, 0), (5, 0))},
     "wide": {
@@ -98,14 +94,17 @@ _HELD = {
 
 def shared_bytes(kernel: str, tile: Tile, itemsize: int, precision: str, target: Target) -> int:
     """Bytes of shared memory that ``kernel`` does not exceed with ``tile``."""
-    units, ten = machine(itemsize, precision, target), target.capability // 10 == 10
-    if units == "none":
-        products, weight = ("wide", 4) if itemsize == 2 else ("plain on 10.x" if ten else "plain", 4)
+    units, generation = machine(itemsize, precision, target), target.capability // 10
+    if units == "none" and itemsize == 2:
+        products, weight = "wide", 4
+    elif units == "none":
+        products, weight = "plain on 10.x" if generation == 10 else "plain", 4
+    elif itemsize == 2:
+        products, weight = "matrix", 2
     else:
-        products, weight = "matrix" if itemsize == 2 else "tf32", itemsize
-    sums = 0 if products == "wide" else 4 * tile.warps if ten or products == "tf32" else 4
+        products, weight = "tf32 on 9.x and 10.x" if generation in (9, 10) else "tf32", 4
     late = isinstance(tile, LocalTile) and tile.late
-    return _HELD[products][f"late {kernel}" if late else kernel].most(tile, itemsize, weight, sums)
+    return _HELD[products][f"late {kernel}" if late else kernel].most(tile, itemsize, weight)
 
 
 def fitted(kernel: str, rule: T, head_dim: int, itemsize: int, precision: str, target: Target, leads: int = 1) -> T:
