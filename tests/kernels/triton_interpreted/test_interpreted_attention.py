@@ -169,7 +169,7 @@ def test_the_smallest_tiles_of_a_gpu_with_little_shared_memory(case: Case, monke
     tile = fitting.fitted("local_forward", rule, *shape, case.leads)
     assert (tile.late, tile.rows) == (True, 32 if case.leads == 12 else 16)
     monkeypatch.setattr(launch, "_INTERPRETED", least)
-    monkeypatch.setattr(fitting, "shared_bound", lambda *_: 0)  # or the call would be refused
+    monkeypatch.setattr(fitting, "shared_bound", lambda *_: 0)  # or rows would be taken one at a time
     check(case)
 
 
