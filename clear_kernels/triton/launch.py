@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from clear_kernels.precision import tf32_allowed
+from clear_kernels.triton.release import release
 from clear_kernels.triton.tiling import Target
 
 # What the interpreter pretends to be.
@@ -21,11 +22,16 @@ def interpreting() -> bool:
     return os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "true", "on", "yes")
 
 
+def made_target(capability: int, shared: int, processors: int) -> Target:
+    """A GPU as the installed Triton can use it."""
+    return Target(capability, shared, processors, two_groups=release() >= (3, 3))
+
+
 @functools.cache
 def _device_target(index: int) -> Target:
     properties = torch.cuda.get_device_properties(index)
     shared = getattr(properties, "shared_memory_per_block_optin", 101_376)
-    return Target(properties.major * 10 + properties.minor, shared, properties.multi_processor_count)
+    return made_target(properties.major * 10 + properties.minor, shared, properties.multi_processor_count)
 
 
 def target_of(device: torch.device) -> Target:

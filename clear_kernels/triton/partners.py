@@ -59,7 +59,7 @@ def partners(position, base, step, count, own, is_class, wanted, lead, valid, vi
         may = may & (tl.load(valid + beat, mask=is_beat, other=1) != 0)
     if visible is not None:
         seen = (tl.load(visible + beat, mask=is_beat, other=0) != 0).to(tl.int32)  # [K]
-        may = may & ((seen == wanted) | (wanted == ANY) | (position == 0))
+        may = may & ((seen == tl.where(wanted == ANY, seen, wanted)) | (position == 0))
     if lead is not None:  # a class token has to do with its own lead alone
         which = tl.load(lead + beat, mask=is_beat, other=0)  # [K]
         may = may & ((which == tl.where(is_class, own, which)) | (position == 0))

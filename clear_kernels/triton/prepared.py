@@ -12,11 +12,11 @@ from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
-import triton
 from torch import Tensor
 from triton.compiler import CompiledKernel
 
 from clear_kernels.triton import launch, tuning
+from clear_kernels.triton.release import release
 from clear_kernels.triton.tiling import Target, Tile
 from clear_kernels.triton.tuning import Question, size_class
 
@@ -29,7 +29,7 @@ Start = Callable[..., None]
 KEPT = 512
 
 # In older releases a compiled kernel takes its arguments without the constants.
-_TAKES_ALL = tuple(int(part) for part in triton.__version__.split(".")[:2]) >= (3, 4)
+_TAKES_ALL = release() >= (3, 4)
 # Which kernel Triton compiles depends on whether an address is a multiple of this, and on nothing else of it.
 _ALIGNMENT = 16
 

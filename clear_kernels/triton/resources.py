@@ -108,7 +108,7 @@ def attention_launches(
         masks = mask if use == "visible" else None, mask if valid else None
         options |= {"beats": beats, "all_visible": use == "all_visible"}
         form = grid
-    with _recording(Target(capability, SHARED_PER_BLOCK[capability], 132)) as launches:
+    with _recording(launch.made_target(capability, SHARED_PER_BLOCK[capability], 132)) as launches:
         out, lse = form.forward(q, k, v, *masks, seed, **options)
         form.backward(out, q, k, v, out, lse, *masks, seed, **options)
     return launches

@@ -48,7 +48,7 @@ def row_backward_query(
     wanted = tl.where(is_visible, VISIBLE, ANY)
 
     column = tl.arange(0, W)  # [W]
-    keep = (column < D) & is_real  # [W]
+    keep = column < D  # [W] whatever stands in padding is not used
     row = n.to(tl.int64)
     query = tl.load(q + b * qb + h * qh + row * qn + column, mask=keep, other=0.0).to(tl.float32)  # [W]
     grad = tl.load(dout + b * gb + h * gh + row * gn + column, mask=keep, other=0.0).to(tl.float32)  # [W]
@@ -70,7 +70,7 @@ def row_backward_query(
             dp = tl.where(survivors(seed, bh, n, token, threshold), dp * keep_scale, 0.0)
         acc += tl.sum((p * (dp - row_delta) * scale)[:, None] * key, 0)  # [W]
     tl.store(delta + bh * tokens + row, row_delta)
-    tl.store(dq + b * db + h * dh + row * dn + column, acc.to(dq.dtype.element_ty), mask=column < D)
+    tl.store(dq + b * db + h * dh + row * dn + column, acc.to(dq.dtype.element_ty), mask=keep)
 
 
 @triton.jit
@@ -147,7 +147,7 @@ def row_backward_key(
     base, step, count = walk_of(n, is_class, everywhere, lead, T, tokens - L, L)
 
     column = tl.arange(0, W)  # [W]
-    keep = (column < D) & is_real  # [W]
+    keep = column < D  # [W] whatever stands in padding is not used
     row = n.to(tl.int64)
     key = tl.load(k + b * kb + h * kh + row * kn + column, mask=keep, other=0.0).to(tl.float32)  # [W]
     value = tl.load(v + b * vb + h * vh + row * vn + column, mask=keep, other=0.0).to(tl.float32)  # [W]
@@ -165,5 +165,5 @@ def row_backward_key(
             q, dout, qn, gn, lse, delta, lead, valid, visible, seed, bh, scale, threshold, keep_scale, L, D, W, K,
         )  # fmt: skip
     to = b * db + h * dh + row * dn + column  # [W]
-    tl.store(dk + to, dk_row.to(dk.dtype.element_ty), mask=column < D)
-    tl.store(dv + to, dv_row.to(dv.dtype.element_ty), mask=column < D)
+    tl.store(dk + to, dk_row.to(dk.dtype.element_ty), mask=keep)
+    tl.store(dv + to, dv_row.to(dv.dtype.element_ty), mask=keep)

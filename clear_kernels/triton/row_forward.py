@@ -49,8 +49,8 @@ def row_forward(
 
     column = tl.arange(0, W)  # [W]
     row = n.to(tl.int64)
-    query = tl.load(q + b * qb + h * qh + row * qn + column, mask=(column < D) & is_real, other=0.0)  # [W]
-    query = query.to(tl.float32)  # [W]
+    keep = column < D  # [W]
+    query = tl.load(q + b * qb + h * qh + row * qn + column, mask=keep, other=0.0).to(tl.float32)  # [W]
     top = tl.full([1], MASKED, tl.float32)  # [1]
     total = tl.zeros([1], tl.float32)  # [1]
     acc = tl.zeros([W], tl.float32)  # [W]
@@ -74,5 +74,5 @@ def row_forward(
     total = tl.where(is_real, total, 1.0)
     log = tl.where(is_real, top + tl.log2(total) * LN2, float("inf"))  # [1]
     to = out + b * ob + h * oh + row * on + column  # [W]
-    tl.store(to, (acc / total).to(out.dtype.element_ty), mask=column < D)
+    tl.store(to, (acc / total).to(out.dtype.element_ty), mask=keep)
     tl.store(lse + bh * tokens + row + tl.arange(0, 1), log)

@@ -29,11 +29,19 @@ _REGISTERS = 65_536
 
 @dataclass(frozen=True)
 class Target:
-    """What the choice depends on: compute capability (major * 10 + minor), shared memory of a block (bytes), SMs."""
+    """What the choice depends on.
+
+    Attributes:
+        capability: Compute capability, major * 10 + minor.
+        shared: Shared memory of a block, in bytes.
+        processors: Number of SMs.
+        two_groups: Whether two warp groups may share 64 rows: Triton 3.2 ends the process there.
+    """
 
     capability: int
     shared: int
     processors: int
+    two_groups: bool = True
 
 
 @dataclass(frozen=True)
@@ -199,6 +207,10 @@ def local_backward_tile(
             parts = head_parts(head_dim)
         return _local(leads, 32, parts, warps, stages=1, blocks=1, late=itemsize == 2)
     parts = _whole(head_dim)
+    if units == "hopper" and not target.two_groups:
+        rows = local_rows(leads, 32)
+        few = head_dim <= 64 and rows == 32
+        return _local(leads, 32, parts, warps=4 if few or rows == 64 else 8, stages=1, blocks=2 if few else 1)
     plain = not dropout and not padded and (head_dim <= 32 or not visible)
     if units == "hopper" and itemsize == 2 and plain and local_rows(leads, 64) == 64:
         if head_dim <= 64:

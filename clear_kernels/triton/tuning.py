@@ -1,7 +1,7 @@
 """Which of a few tiles a kernel takes on this GPU: measured once for a kind of call, then remembered.
 
 The rule of ``tiling.py`` is the first candidate. It serves wherever nothing may be measured: without a GPU, while a
-CUDA graph is captured, while a call is traced, under ``torch.use_deterministic_algorithms``, and with
+CUDA graph is captured, while a call is traced, under ``torch.use_deterministic_algorithms``, with Triton 3.2, and with
 ``CLEAR_KERNELS_TUNE=0``. Another tile changes the order of sums, hence the last bits of a result, and nothing else;
 once a choice is remembered, every run takes it and repeats bit for bit.
 
@@ -27,6 +27,7 @@ from typing import TypeVar, cast
 import torch
 
 from clear_kernels.triton.neighbours import alternatives
+from clear_kernels.triton.release import release
 from clear_kernels.triton.tiling import Tile
 
 T = TypeVar("T", bound=Tile)
@@ -121,6 +122,8 @@ def best(question: Question, rule: T, run: Callable[[T], None], device: torch.de
     if torch.are_deterministic_algorithms_enabled():
         return rule
     tuner = _tuner(torch.cuda.current_device() if device.index is None else device.index)
+    if tuner is None:
+        return rule
     answer = tuner.answers.get(question)
     if answer is not None:
         return cast(T, answer)
@@ -138,7 +141,10 @@ def cache_folder() -> Path:
 
 
 @functools.cache
-def _tuner(index: int) -> Tuner:
+def _tuner(index: int) -> Tuner | None:
+    """The tuner of a GPU; None with Triton 3.2, which ends the process where it cannot compile a tile."""
+    if release() < (3, 3):
+        return None
     gpu = re.sub(r"\W+", "-", torch.cuda.get_device_name(index))
     path = cache_folder() / f"tiles-{gpu}-triton-{importlib.metadata.version('triton')}.json"
     return Tuner(path, functools.partial(_milliseconds, index))

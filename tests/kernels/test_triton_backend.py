@@ -206,3 +206,11 @@ def test_where_the_tile_does_not_fit_a_smaller_one_is_taken() -> None:
     assert fitting.shared_bytes("local_backward", rule, *shape[1:]) > RTX.shared
     whole = tiling.whole_backward_tile(*shape, dropout=False)
     assert fitting.fitted("tile_backward", whole, *shape).rows == whole.rows // 2
+
+
+def test_no_two_warp_groups_share_rows_with_triton_3_2() -> None:
+    old = dataclasses.replace(H200, two_groups=False)
+    for leads, dim, *flags in itertools.product((12, 24, 40), (32, 64, 96, 256), *4 * [(False, True)]):
+        options = dict(zip(("dropout", "padded", "visible", "split"), flags, strict=True))
+        tile = tiling.local_backward_tile(leads, dim, 2, "ieee", old, **options)
+        assert tile.rows != 64 or tile.warps == 4

@@ -152,6 +152,14 @@ def test_the_rule_serves_in_deterministic_mode_capture_and_tracing(gpu: Lab, mon
     assert gpu.ran == []
 
 
+def test_triton_3_2_tries_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CLEAR_KERNELS_TUNE", raising=False)
+    monkeypatch.setattr(tuning, "release", lambda: (3, 2))
+    ran: list[Tile] = []
+    assert tuning.best(QUESTION, RULE, ran.append, torch.device("cuda", 0)) is RULE
+    assert ran == []
+
+
 @pytest.mark.parametrize(
     "tile",
     [
