@@ -107,9 +107,9 @@ def notes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Notes]:
 
 
 def _kernels() -> Iterator[Any]:
-    from clear_kernels.triton import launch_dense, launch_local
+    from clear_kernels.triton import launch_dense, launch_local, launch_row
 
-    for module in (launch_dense, launch_local):
+    for module in (launch_dense, launch_local, launch_row):
         yield from (x for x in vars(module).values() if type(x).__name__ == "JITFunction")
 
 
@@ -143,13 +143,18 @@ class Inputs:
 
 
 @each_use
-def test_a_prepared_launch_passes_what_triton_passes(use: str, notes: Notes) -> None:
+@pytest.mark.parametrize("shared", [HOPPER.shared, 0], ids=["tiles", "rows"])
+def test_a_prepared_launch_passes_what_triton_passes(
+    use: str, shared: int, notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "target_of", lambda device: replace(HOPPER, shared=shared))
     inputs = Inputs(use)
     given = (inputs.q, inputs.k, inputs.v, inputs.dout, inputs.seed, *inputs.masks)
     known = {x.data_ptr() for x in given if x is not None}
     inputs.both()
     first = notes.taken()
     assert all(note.addresses() for note in first)
+    assert all(note.kernel.startswith("row") == (shared == 0) for note in first)
     inputs.both()
     second = notes.taken()
     assert [note.kernel for note in second] == [note.kernel for note in first]
