@@ -12,7 +12,7 @@ BUILD_INPUTS := setup.py pyproject.toml constraints.txt MANIFEST.in \
 	$(shell find csrc -type f \( -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' \))
 CXX_SOURCES := $(shell find csrc tests -type f \( -name '*.cpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' \))
 
-.PHONY: help demo test lint format pytest bench sanitize wheel clean
+.PHONY: help demo test lint format pytest bench sanitize releases wheel clean
 .DEFAULT_GOAL := help
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo 'make lint | format | pytest      parts of it; format rewrites Python and C++ in place'
 	@echo 'make bench [ARGS="--quick"]      the attention against what else one could use'
 	@echo 'make sanitize                    the C++ kernel, and the CUDA kernels on the host, under sanitizers'
+	@echo 'make releases [RELEASES=3.9.0]   the Triton kernels with other releases of Triton (200 MB each)'
 	@echo 'make wheel | clean               a wheel in dist/ | remove what was built (the environment stays)'
 	@echo 'Settings: PYTHON=$(PYTHON) VENV=$(VENV) JOBS=$(JOBS)'
 
@@ -63,6 +64,18 @@ sanitize: $(READY)
 		$(abspath $(BIN))/python -m pytest tests/kernels -k "cpu and not compile" \
 			--ignore-glob='*/test_cuda*' --ignore-glob='*/test_triton*' -p no:cacheprovider --durations=5
 	CLEAR_KERNELS_SANITIZE=1 $(BIN)/python -m pytest tests/kernels/test_cuda_sanitized.py
+
+# Each release lies in a folder of its own, before the environment, with a NumPy that the older interpreters can use.
+RELEASES ?= 3.2.0 3.3.1 3.4.0 3.5.1 3.6.0 3.8.0 3.9.0
+releases: $(READY)
+	set -e; for release in $(RELEASES); do \
+		folder=$(abspath build)/triton/$$release; rm -rf $$folder; \
+		$(PIP) install -q --no-deps --target $$folder "triton==$$release" 'numpy<2.4'; \
+		export PYTHONPATH=$$folder OMP_NUM_THREADS=1; \
+		$(BIN)/python -c 'import numpy, triton; print("Triton", triton.__version__, "NumPy", numpy.__version__)'; \
+		$(BIN)/python -m pytest -n $(JOBS) --dist load -p no:cacheprovider -rs -k 'interpreter or D64 or row or bound' \
+			tests/kernels/test_triton_interpret.py tests/kernels/test_triton_aot.py; \
+	done
 
 wheel: $(READY)
 	$(PIP) wheel --no-deps -w dist .

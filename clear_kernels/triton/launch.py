@@ -24,7 +24,7 @@ def interpreting() -> bool:
 
 def made_target(capability: int, shared: int, processors: int) -> Target:
     """A GPU as the installed Triton can use it."""
-    return Target(capability, shared, processors, two_groups=release() >= (3, 3))
+    return Target(capability, shared, processors, tall_tiles=release() >= (3, 4))
 
 
 @functools.cache

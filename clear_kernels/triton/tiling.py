@@ -35,13 +35,14 @@ class Target:
         capability: Compute capability, major * 10 + minor.
         shared: Shared memory of a block, in bytes.
         processors: Number of SMs.
-        two_groups: Whether two warp groups may share 64 rows: Triton 3.2 ends the process there.
+        tall_tiles: Whether Hopper may take backward tiles of 64 rows where 32 would do: Triton 3.2 ends the process
+            where two warp groups share them, and 3.3 spills.
     """
 
     capability: int
     shared: int
     processors: int
-    two_groups: bool = True
+    tall_tiles: bool = True
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,7 @@ def local_backward_tile(
             parts = head_parts(head_dim)
         return _local(leads, 32, parts, warps, stages=1, blocks=1, late=itemsize == 2)
     parts = _whole(head_dim)
-    if units == "hopper" and not target.two_groups:
+    if units == "hopper" and not target.tall_tiles:
         rows = local_rows(leads, 32)
         few = head_dim <= 64 and rows == 32
         return _local(leads, 32, parts, warps=4 if few or rows == 64 else 8, stages=1, blocks=2 if few else 1)

@@ -208,8 +208,8 @@ def test_where_the_tile_does_not_fit_a_smaller_one_is_taken() -> None:
     assert fitting.fitted("tile_backward", whole, *shape).rows == whole.rows // 2
 
 
-def test_no_two_warp_groups_share_rows_with_triton_3_2() -> None:
-    old = dataclasses.replace(H200, two_groups=False)
+def test_no_two_warp_groups_share_64_rows_with_old_releases() -> None:
+    old = dataclasses.replace(H200, tall_tiles=False)
     for leads, dim, *flags in itertools.product((12, 24, 40), (32, 64, 96, 256), *4 * [(False, True)]):
         options = dict(zip(("dropout", "padded", "visible", "split"), flags, strict=True))
         tile = tiling.local_backward_tile(leads, dim, 2, "ieee", old, **options)
