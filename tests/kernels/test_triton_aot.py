@@ -7,7 +7,6 @@ By default every use at every tuned head dimension on all five architectures, in
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import itertools
 import os
@@ -23,6 +22,7 @@ if os.environ.get("TRITON_INTERPRET") == "1":
     pytest.skip("TRITON_INTERPRET=1 is set, and then nothing is compiled", allow_module_level=True)
 
 from clear_kernels.triton.fitting import shared_bound
+from clear_kernels.triton.release import release
 from clear_kernels.triton.resources import SHARED_PER_BLOCK, Launch, attention_launches, compile_launch
 from clear_kernels.triton.tiling import Target
 
@@ -36,8 +36,7 @@ TURING_SPILL = 24
 
 # The tiles are chosen so that the release of constraints.txt spills nothing. Others give registers out differently;
 # what they may spill is slower and not wrong (docs/kernels.md, "Releases of Triton").
-RELEASE = tuple(int(part) for part in importlib.metadata.version("triton").split(".")[:2])
-SPILL_OF_OTHER_RELEASES = 0 if RELEASE == (3, 7) else 256
+SPILL_OF_OTHER_RELEASES = 0 if release() == (3, 7) else 256
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Compilation:
 
 
 def launches_of(case: Compilation, leads: int = 12) -> list[Launch]:
-    if RELEASE < (3, 3) and case.capability >= 100:
+    if release() < (3, 3) and case.capability >= 100:
         pytest.skip("Triton before 3.3 ends the process where it meets Blackwell; pip install 'triton>=3.3'")
     return attention_launches(
         case.use, case.dtype, case.head_dim, case.capability, leads=leads, dropout=case.dropout, valid=case.valid

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from clear_kernels.triton.release import release
 
 FOLDER = Path(__file__).parent / "triton_interpreted"
 
 
 def test_kernels_in_the_interpreter() -> None:
     pytest.importorskip("triton", reason="Triton is not installed; it runs on Linux: pip install 'triton>=3.2'")
-    release, numpy_release = (tuple(map(int, version(name).split(".")[:2])) for name in ("triton", "numpy"))
-    if release < (3, 7) and numpy_release >= (2, 4):
+    if release() < (3, 7) and np.lib.NumpyVersion(np.__version__) >= "2.4.0":
         pytest.skip("The interpreter of Triton before 3.7 needs NumPy before 2.4: pip install 'numpy<2.4'")
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", str(FOLDER)],
